@@ -1,0 +1,155 @@
+"""Floor 0: arrays in, arrays out, and the chooser between the rungs that compute them.
+
+A rung is a package that offers some of `KERNELS` under the same names and signatures:
+
+    loops   the textbook's nested loops in plain Python (convolution, pooling, unfold)
+    numpy   im2col and one matrix product; complete, so every other rung falls back to it
+    numba   compiled, parallel CPU kernels; the default
+    cupy    CUDA kernels on the GPU
+
+    with use_backend("numpy"):          # or MINICNN_BACKEND=numpy, or set_default_backend("numpy")
+        current_backend().conv2d(...)
+
+The choice is a context variable: it holds for the `with` block in this thread only. A rung is
+imported when its first kernel is asked for, so choosing is free and `numba` costs nothing unused.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+
+import numpy
+
+from .errors import ArgumentError
+
+Array: TypeAlias = Any  # numpy.ndarray, or cupy.ndarray under the numpy and cupy rungs
+
+KERNELS = (
+    *("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "conv2d_bias_grad"),
+    *("unfold", "fold"),
+    *("max_pool2d", "max_pool2d_grad"),
+    *("relu", "relu_grad"),
+    *("softmax_cross_entropy", "softmax_cross_entropy_grad"),
+    *("dropout", "philox"),
+    *("linear", "linear_input_grad", "linear_weight_grad", "linear_bias_grad"),
+    *("adam_step", "sgd_step"),
+)
+
+_RUNGS = {
+    "loops": "minicnn.kernels.reference.loops",
+    "numpy": "minicnn.kernels.reference",
+    "numba": "minicnn.kernels.cpu",
+    "cupy": "minicnn.kernels.gpu",
+}
+
+_log = logging.getLogger("minicnn.kernels")
+
+
+class Backend:
+    """A rung, or any object with some of the kernels; what it lacks comes from the numpy rung.
+
+    `backend.conv2d(...)` calls the kernel; `backend.source_of("relu")` names the rung it is from.
+    """
+
+    def __init__(self, name: str, implementation: object = None) -> None:
+        self.name = name
+        self._implementation = implementation  # None: a rung that is imported on first use
+        self._told: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"Backend({self.name!r})"
+
+    def __getattr__(self, kernel: str) -> Callable[..., Any]:
+        if kernel not in KERNELS:
+            raise AttributeError(f"backend {self.name!r} has no kernel {kernel!r}")
+        source = self.source_of(kernel)
+        if source == self.name:
+            return getattr(self._load(), kernel)
+        if kernel not in self._told:
+            self._told.add(kernel)
+            _log.debug("backend %r has no %s: using the %s rung's", self.name, kernel, source)
+        return getattr(_rung(source), kernel)
+
+    def source_of(self, kernel: str) -> str:
+        """Return the name of the rung that `backend.<kernel>` would run on."""
+        return self.name if self.name == "numpy" or hasattr(self._load(), kernel) else "numpy"
+
+    def _load(self) -> object:
+        if self._implementation is None:
+            self._implementation = importlib.import_module(_RUNGS[self.name])
+        return self._implementation
+
+
+_rungs: dict[str, Backend] = {}
+_default: Backend | None = None
+_chosen: ContextVar[Backend | None] = ContextVar("minicnn_backend", default=None)
+
+
+def available_backends() -> tuple[str, ...]:
+    """Return the names of the rungs that can run here, slowest first, without importing them."""
+    return tuple(name for name in _RUNGS if _is_here(name))
+
+
+def current_backend() -> Backend:
+    """Return the backend in force: of the innermost `use_backend`, else the default."""
+    return _chosen.get() or _default or _rung(os.environ.get("MINICNN_BACKEND") or "numba")
+
+
+@contextmanager
+def use_backend(backend: str | Backend | object) -> Iterator[Backend]:
+    """Run the block, in this thread, on a rung given by name, a `Backend`, or your own module.
+
+    A module needs only some of `KERNELS`. Raises ArgumentError for a name that is not a rung.
+    """
+    token = _chosen.set(_resolve(backend))
+    try:
+        yield current_backend()
+    finally:
+        _chosen.reset(token)
+
+
+def set_default_backend(backend: str | Backend | object) -> None:
+    """Choose, for every thread, the backend outside `use_backend` (before: MINICNN_BACKEND)."""
+    global _default
+    _default = _resolve(backend)
+
+
+def namespace(x: Array) -> Any:
+    """Return the module whose functions take the array `x`: numpy or cupy."""
+    return sys.modules["cupy"] if type(x).__module__.partition(".")[0] == "cupy" else numpy
+
+
+def _resolve(backend: object) -> Backend:
+    if isinstance(backend, Backend):
+        return backend
+    if isinstance(backend, str):
+        return _rung(backend)
+    name = getattr(backend, "__name__", type(backend).__name__)
+    if not any(hasattr(backend, kernel) for kernel in KERNELS):
+        raise ArgumentError(
+            f"backend {name!r} has none of the kernels. Give it at least one function named "
+            f"{', '.join(KERNELS[:3])} or another of minicnn.kernels.KERNELS."
+        )
+    return Backend(name, backend)
+
+
+def _rung(name: str) -> Backend:
+    if name not in _RUNGS:
+        raise ArgumentError(f"unknown backend {name!r}. Use one of: {', '.join(_RUNGS)}.")
+    if name == "cupy" and not _is_here(name):
+        usable = ", ".join(available_backends())
+        raise ArgumentError(f"backend 'cupy': no GPU rung on this machine. Use one of: {usable}.")
+    return _rungs.setdefault(name, Backend(name))
+
+
+def _is_here(name: str) -> bool:
+    spec = importlib.util.find_spec(_RUNGS[name])
+    return spec is not None and spec.origin is not None  # a folder without code has no origin
