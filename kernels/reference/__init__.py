@@ -1,0 +1,45 @@
+"""The rung "numpy": every kernel, in array-API code that also runs on CuPy arrays.
+
+Its one idea over "loops": **im2col**. Copy the pixels under each kernel position into a column;
+then a convolution is one matrix product, and the machine's fastest routine does all the work
+(Chellapilla, Puri & Simard 2006, "High performance convolutional neural networks for document
+processing").
+
+What predicts its speed: a convolution does 2*N*K*P*Q*R*S*C/groups FLOP at the speed of BLAS, but
+first writes, and then reads, the columns: N*C*R*S*P*Q numbers, R*S/stride**2 times the image. At
+K filters each column number is used in only K multiply-adds, so with few filters the copying, at
+the speed of memory, takes longer than the arithmetic. Pooling makes R*S passes over the output,
+and every elementwise kernel one pass over memory per NumPy operation in it.
+"""
+
+from .activation import relu, relu_grad
+from .conv import conv2d, conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad
+from .dropout import dropout, philox
+from .linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
+from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
+from .optim import adam_step, sgd_step
+from .pool import max_pool2d, max_pool2d_grad
+from .unfold import fold, unfold
+
+__all__ = [
+    "adam_step",
+    "conv2d",
+    "conv2d_bias_grad",
+    "conv2d_input_grad",
+    "conv2d_weight_grad",
+    "dropout",
+    "fold",
+    "linear",
+    "linear_bias_grad",
+    "linear_input_grad",
+    "linear_weight_grad",
+    "max_pool2d",
+    "max_pool2d_grad",
+    "philox",
+    "relu",
+    "relu_grad",
+    "sgd_step",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_grad",
+    "unfold",
+]
