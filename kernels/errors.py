@@ -4,6 +4,8 @@ They live on floor 0 so that the output-size formulas may raise them; `minicnn.e
 public name. Each is also the built-in error that Python or PyTorch users would catch.
 """
 
+import re
+
 
 class MiniCNNError(RuntimeError):
     """Base of all errors that the user can mend; the command line prints it without a traceback.
@@ -16,7 +18,8 @@ class MiniCNNError(RuntimeError):
 
     def __str__(self) -> str:
         text = super().__str__()
-        return f"{self.where}: {text}" if self.where else text
+        # The layer's path says more than the name of its op, which it replaces.
+        return f"{self.where}: {re.sub(r'^[a-z_0-9]+: ', '', text)}" if self.where else text
 
 
 class ShapeError(MiniCNNError, ValueError):
@@ -29,6 +32,10 @@ class ArgumentError(MiniCNNError, ValueError):
 
 class DtypeError(MiniCNNError, TypeError):
     """A dtype that the operation refuses, or a mixture of dtypes."""
+
+
+class OutOfRangeError(MiniCNNError, IndexError):
+    """An index or class label outside what it points into."""
 
 
 class AutogradError(MiniCNNError):

@@ -1,0 +1,44 @@
+"""minicnn: a convolution engine to learn from, with PyTorch's names.
+
+import minicnn
+import minicnn.nn as nn
+
+images = minicnn.rand(3, 128, 128)
+print(nn.Conv2d(3, 64, kernel_size=3)(images).shape)  # minicnn.Size([64, 126, 126])
+"""
+
+from minicnn import autograd, errors, nn, optim
+from minicnn.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from minicnn.creation import (
+    arange,
+    as_tensor,
+    empty,
+    empty_like,
+    eye,
+    from_dlpack,
+    from_numpy,
+    full,
+    full_like,
+    get_default_dtype,
+    linspace,
+    ones,
+    ones_like,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    set_default_dtype,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from minicnn.device import cuda, device
+from minicnn.dtypes import bool_ as bool
+from minicnn.dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
+from minicnn.functions import *  # noqa: F403
+from minicnn.kernels import set_default_backend, use_backend
+from minicnn.printing import set_printoptions
+from minicnn.random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from minicnn.tensor import Size, Tensor

@@ -1,0 +1,255 @@
+"""Factories: tensors from data, constants, ranges and random numbers, under PyTorch's names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import dtypes, random
+from minicnn.device import require_available
+from minicnn.errors import ArgumentError, DtypeError, ShapeError
+from minicnn.tensor import Tensor
+
+_default_dtype = dtypes.float32
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """What Python floats become: float32 (the default) or float64."""
+    global _default_dtype
+    found = dtypes.as_dtype(dtype, "set_default_dtype")
+    if found not in (dtypes.float32, dtypes.float64):
+        raise DtypeError(f"set_default_dtype: expected float32 or float64, got {found}")
+    _default_dtype = found
+
+
+def get_default_dtype() -> np.dtype:
+    """What Python floats become."""
+    return _default_dtype
+
+
+def _finish(array: np.ndarray, device: Any, requires_grad: bool) -> Tensor:
+    if device is not None:
+        require_available(device)
+    return Tensor(array, requires_grad=requires_grad)
+
+
+def _shape(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    if len(sizes) == 1 and isinstance(sizes[0], list | tuple):
+        sizes = tuple(sizes[0])
+    try:
+        shape = tuple(int(n.__index__()) for n in sizes)
+    except (AttributeError, TypeError):
+        raise ArgumentError(f"{op}: sizes must be integers, got {sizes}") from None
+    if any(n < 0 for n in shape):
+        raise ShapeError(f"{op}: sizes must be >= 0, got {shape}")
+    return shape
+
+
+def _plain(data: Any) -> Any:
+    """Nested sequences with the Tensors in them turned into arrays."""
+    if isinstance(data, Tensor):
+        return data.array
+    if isinstance(data, list | tuple):
+        return [_plain(item) for item in data]
+    return data
+
+
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A new tensor with a copy of `data`: numbers, nested sequences, arrays, tensors.
+
+    Python floats become float32, integers int64; arrays keep their dtype. Ragged or non-numeric
+    data raises ShapeError or DtypeError.
+    """
+    if isinstance(data, Tensor | np.ndarray | np.generic):
+        array = np.array(_plain(data), copy=True)
+    else:
+        try:
+            array = np.array(_plain(data))
+        except ValueError:
+            raise ShapeError("tensor: the nested sequences have different lengths") from None
+        if dtype is None and array.dtype == np.float64:
+            array = array.astype(_default_dtype if _all_python_floats(data) else array.dtype)
+    if array.dtype.kind not in "biuf":
+        raise DtypeError(f"tensor: expected numbers, got {type(data).__name__} of {array.dtype}")
+    wanted = dtypes.as_dtype(array.dtype if dtype is None else dtype, "tensor")
+    return _finish(array.astype(wanted, copy=False), device, requires_grad)
+
+
+def _all_python_floats(data: Any) -> bool:
+    """Whether no NumPy or tensor value in `data` fixes the dtype to float64."""
+    if isinstance(data, list | tuple):
+        return all(_all_python_floats(item) for item in data)
+    return not isinstance(data, np.ndarray | np.generic | Tensor) or data.dtype != np.float64
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """`data` as a tensor, sharing memory with arrays and tensors of the right dtype."""
+    if isinstance(data, Tensor):
+        return data.to(dtype=dtype, device=device)
+    if isinstance(data, np.ndarray):
+        return from_numpy(data).to(dtype=dtype, device=device)
+    return tensor(data, dtype=dtype, device=device)
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor that shares the array's memory."""
+    if not isinstance(array, np.ndarray):
+        raise DtypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
+    dtypes.as_dtype(array.dtype, "from_numpy")
+    return Tensor(array)
+
+
+def from_dlpack(source: Any) -> Tensor:
+    """A tensor that shares the memory of another library's CPU tensor, by the DLPack protocol."""
+    return from_numpy(np.from_dlpack(source))
+
+
+def full(
+    size: Sequence[int],
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A tensor filled with one number, whose type decides the dtype unless given."""
+    if dtype is None:
+        dtype = (
+            dtypes.bool_
+            if isinstance(fill_value, bool)
+            else dtypes.int64
+            if isinstance(fill_value, int)
+            else _default_dtype
+        )
+    array = np.full(_shape("full", (size,)), fill_value, dtypes.as_dtype(dtype))
+    return _finish(array, device, requires_grad)
+
+
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of zeros."""
+    array = np.zeros(_shape("zeros", size), dtypes.as_dtype(dtype or _default_dtype))
+    return _finish(array, device, requires_grad)
+
+
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of ones."""
+    array = np.ones(_shape("ones", size), dtypes.as_dtype(dtype or _default_dtype))
+    return _finish(array, device, requires_grad)
+
+
+def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor whose elements are whatever the memory held."""
+    array = np.empty(_shape("empty", size), dtypes.as_dtype(dtype or _default_dtype))
+    return _finish(array, device, requires_grad)
+
+
+def zeros_like(x: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros in the shape and dtype of `x`."""
+    return zeros(x.shape, dtype=dtype or x.dtype, requires_grad=requires_grad)
+
+
+def ones_like(x: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones in the shape and dtype of `x`."""
+    return ones(x.shape, dtype=dtype or x.dtype, requires_grad=requires_grad)
+
+
+def empty_like(x: Tensor, *, dtype: Any = None) -> Tensor:
+    """Uninitialised memory in the shape and dtype of `x`."""
+    return empty(x.shape, dtype=dtype or x.dtype)
+
+
+def full_like(x: Tensor, fill_value: Any, *, dtype: Any = None) -> Tensor:
+    """One number in the shape and dtype of `x`."""
+    return full(x.shape, fill_value, dtype=dtype or x.dtype)
+
+
+def rand_like(x: Tensor, *, dtype: Any = None) -> Tensor:
+    """Uniform random numbers in the shape and dtype of `x`."""
+    return rand(x.shape, dtype=dtype or x.dtype)
+
+
+def randn_like(x: Tensor, *, dtype: Any = None) -> Tensor:
+    """Normal random numbers in the shape and dtype of `x`."""
+    return randn(x.shape, dtype=dtype or x.dtype)
+
+
+def arange(
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """start, start+step, … below `end`; with one argument, 0 … argument-1."""
+    if end is None:
+        start, end = 0, start
+    if step == 0 or (end - start) / step < 0:
+        raise ArgumentError(f"arange: the step {step} does not lead from {start} to {end}")
+    if dtype is None:
+        dtype = (
+            dtypes.int64 if all(isinstance(v, int) for v in (start, end, step)) else _default_dtype
+        )
+    count = math.ceil((end - start) / step)
+    array = (start + step * np.arange(count)).astype(dtypes.as_dtype(dtype))
+    return _finish(array, device, requires_grad)
+
+
+def linspace(
+    start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`steps` numbers evenly from `start` to `end`, both included."""
+    array = np.linspace(start, end, steps).astype(dtypes.as_dtype(dtype or _default_dtype))
+    return _finish(array, None, requires_grad)
+
+
+def eye(n: int, m: int | None = None, *, dtype: Any = None) -> Tensor:
+    """The identity matrix (n, m)."""
+    return Tensor(np.eye(n, m, dtype=dtypes.as_dtype(dtype or _default_dtype)))
+
+
+def rand(
+    *size: Any,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    generator: Any = None,
+) -> Tensor:
+    """Random numbers, uniform in [0, 1)."""
+    wanted = dtypes.as_dtype(dtype or _default_dtype)
+    array = random.generator(generator).random(_shape("rand", size), wanted)
+    return _finish(np.asarray(array), device, requires_grad)
+
+
+def randn(
+    *size: Any,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    generator: Any = None,
+) -> Tensor:
+    """Random numbers from the normal distribution of mean 0 and standard deviation 1."""
+    wanted = dtypes.as_dtype(dtype or _default_dtype)
+    array = random.generator(generator).standard_normal(_shape("randn", size), wanted)
+    return _finish(np.asarray(array), device, requires_grad)
+
+
+def randint(
+    low: int, high: Any = None, size: Any = None, *, dtype: Any = None, generator: Any = None
+) -> Tensor:
+    """Random integers from low to high-1; `randint(high, size)` starts at 0."""
+    if size is None:
+        low, high, size = 0, low, high
+    array = random.generator(generator).integers(low, high, _shape("randint", (size,)))
+    return Tensor(np.asarray(array, dtypes.as_dtype(dtype or dtypes.int64)))
+
+
+def randperm(n: int, *, generator: Any = None) -> Tensor:
+    """The integers 0 … n-1 in random order."""
+    return Tensor(random.generator(generator).permutation(n).astype(np.int64))

@@ -1,0 +1,1 @@
+"""The methods of Tensor by theme; `minicnn.tensor` puts them together."""

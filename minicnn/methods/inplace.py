@@ -1,0 +1,133 @@
+"""Tensor's in-place methods, and the rules that keep the tape honest under them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minicnn import autograd, random
+from minicnn.autograd import Variable
+from minicnn.kernels.errors import AutogradError, DtypeError, ShapeError
+from minicnn.ops import elementwise, indexing, shaping
+
+
+class InPlace(Variable):
+    """Changes of a tensor's own memory.
+
+    Each bumps a version counter that all views share; backward compares it with the one at the
+    time of saving and refuses to use an array that was changed since.
+    """
+
+    __slots__ = ()
+
+    def _replace(self, op: str, compute: Callable[[Any], Any]) -> Any:
+        """Put `compute(self)` into this tensor's memory, and this tensor after it on the tape."""
+        tracked = autograd.is_grad_enabled()
+        if tracked and self._requires_grad and self.is_leaf:
+            raise AutogradError(
+                f"{op}: a leaf that requires a gradient cannot be changed in place. "
+                "Do it under minicnn.no_grad(), or work on a copy."
+            )
+        if tracked and self._requires_grad and self._is_view:
+            raise AutogradError(
+                f"{op}: a view of a recorded tensor cannot be changed in place. Use .clone() first."
+            )
+        result = compute(self._shadow() if tracked else self)
+        if result.array.shape != self.array.shape:
+            raise ShapeError(
+                f"{op}: the result has shape {result.array.shape}, which does not fit into "
+                f"{self.array.shape}"
+            )
+        if not np.can_cast(result.array.dtype, self.array.dtype, "same_kind"):
+            raise DtypeError(
+                f"{op}: the result is {result.array.dtype}, which does not fit into "
+                f"{self.array.dtype}"
+            )
+        if result._requires_grad and self._is_view:
+            raise AutogradError(
+                f"{op}: a view cannot start to require a gradient. Use .clone() first."
+            )
+        self.array[...] = result.array
+        self._version.n += 1
+        if result._requires_grad:
+            self._requires_grad, self._node, self._slot = True, result._node, result._slot
+        return self
+
+    def _shadow(self) -> Any:
+        """A copy of the elements at this place on the tape, which forward may save."""
+        copy = self._new(self.array.copy())
+        copy._requires_grad, copy._node, copy._slot = self._requires_grad, self._node, self._slot
+        return copy
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        wants_grad = (isinstance(value, Variable) and value._requires_grad) or self._requires_grad
+        if wants_grad and autograd.is_grad_enabled():
+            self._replace("index", lambda x: indexing.setitem(x, index, value))
+        else:
+            indexing.assign(self, index, value)
+
+    def copy_(self, other: Any) -> Any:
+        """Filled with the other tensor's elements, broadcast and cast."""
+        source = other if isinstance(other, Variable) else self._new(np.asarray(other))
+        return self._replace(
+            "copy_", lambda x: elementwise.cast(shaping.expand(source, x.array.shape), x.dtype)
+        )
+
+    def fill_(self, value: Any) -> Any:
+        """Filled with one number."""
+        return self._replace("fill_", lambda x: self._new(np.full(x.array.shape, value, x.dtype)))
+
+    def zero_(self) -> Any:
+        """Filled with zeros."""
+        return self.fill_(0)
+
+    def uniform_(self, low: Any = 0.0, high: Any = 1.0, generator: Any = None) -> Any:
+        """Filled with numbers drawn evenly from [low, high)."""
+        draw = random.generator(generator).uniform(low, high, self.array.shape)
+        return self._replace("uniform_", lambda x: self._new(draw.astype(x.dtype)))
+
+    def normal_(self, mean: Any = 0.0, std: Any = 1.0, generator: Any = None) -> Any:
+        """Filled with numbers drawn from the normal distribution."""
+        draw = random.generator(generator).normal(mean, std, self.array.shape)
+        return self._replace("normal_", lambda x: self._new(draw.astype(x.dtype)))
+
+    def add_(self, other: Any) -> Any:
+        """`add`, in place."""
+        return self._replace("add_", lambda x: elementwise.add(x, other))
+
+    def sub_(self, other: Any) -> Any:
+        """`sub`, in place."""
+        return self._replace("sub_", lambda x: elementwise.sub(x, other))
+
+    def mul_(self, other: Any) -> Any:
+        """`mul`, in place."""
+        return self._replace("mul_", lambda x: elementwise.mul(x, other))
+
+    def div_(self, other: Any) -> Any:
+        """`div`, in place."""
+        return self._replace("div_", lambda x: elementwise.div(x, other))
+
+    def pow_(self, other: Any) -> Any:
+        """`pow`, in place."""
+        return self._replace("pow_", lambda x: elementwise.pow(x, other))
+
+    def clamp_(self, min: Any = None, max: Any = None) -> Any:
+        """`clamp`, in place."""
+        return self._replace("clamp_", lambda x: elementwise.clamp(x, min, max))
+
+    def __iadd__(self, other: Any) -> Any:
+        return self.add_(other)
+
+    def __isub__(self, other: Any) -> Any:
+        return self.sub_(other)
+
+    def __imul__(self, other: Any) -> Any:
+        return self.mul_(other)
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self.div_(other)
+
+    def __ipow__(self, other: Any) -> Any:
+        return self.pow_(other)

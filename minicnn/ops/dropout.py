@@ -1,0 +1,35 @@
+"""Dropout: zero some elements at random, scale up the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd import Function, Variable
+from minicnn.ops.elementwise import require_float
+
+
+class DropoutFunction(Function):
+    """The mask is never stored: backward draws the same bits again from (seed, offset)."""
+
+    fresh_gradients = True
+
+    @staticmethod
+    def forward(ctx, x, p, seed, offset):
+        ctx.draw = p, seed, offset
+        return ctx.backend.dropout(np.ascontiguousarray(x), p, seed, offset)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return ctx.backend.dropout(np.ascontiguousarray(dy), *ctx.draw), None, None, None
+
+
+def dropout(x: Variable, p: float, seed: int, offset: int) -> Any:
+    """x·keep/(1-p), keep ~ Bernoulli(1-p) from Philox4x32-10 with key `seed` and counter `offset`.
+
+    The same (seed, offset) gives the same mask on every rung, device and thread count.
+    Source: Srivastava et al. 2014; Salmon et al. 2011 for the generator.
+    """
+    require_float("dropout", x)
+    return DropoutFunction.apply(x, p, seed, offset)

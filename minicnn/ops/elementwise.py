@@ -1,0 +1,334 @@
+"""Elementwise operations: each function beside its derivative, with NumPy's broadcasting.
+
+Arrays of the arguments are cast to one dtype first (`minicnn.dtypes.result_type`), as a recorded
+operation of its own, so the derivatives below may assume equal dtypes. CuPy arrays pass through
+the same code: NumPy's ufuncs hand over to CuPy's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minicnn import dtypes
+from minicnn.autograd import Function, Variable
+from minicnn.kernels.errors import DtypeError, ShapeError
+
+
+class CastFunction(Function):
+    """y = x in another dtype; the gradient is cast back."""
+
+    @staticmethod
+    def forward(ctx, x, dtype):
+        ctx.dtype = x.dtype
+        return x.astype(dtype)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return dy.astype(ctx.dtype, copy=False), None
+
+
+def cast(x: Variable, dtype: Any) -> Any:
+    """`x` in `dtype`: itself if it has it already. Not differentiable into integers."""
+    dtype = dtypes.as_dtype(dtype)
+    if x.array.dtype == dtype:
+        return x
+    if not dtypes.is_floating(dtype):
+        return Variable.result_class(x.array.astype(dtype))
+    return CastFunction.apply(x, dtype)
+
+
+class CloneFunction(Function):
+    """y = a copy of x, in memory of its own."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.copy()
+
+    @staticmethod
+    def backward(ctx, dy):
+        return dy
+
+
+def clone(x: Variable) -> Any:
+    """A copy of `x` in new memory; gradients flow through."""
+    return CloneFunction.apply(x)
+
+
+def require_float(op: str, *operands: Variable | None) -> None:
+    """Raise unless all operands have one and the same dtype, float32 or float64."""
+    found = [x.array.dtype for x in operands if x is not None]
+    if found[0] not in (dtypes.float32, dtypes.float64) or any(d != found[0] for d in found):
+        names = ", ".join(str(d) for d in found)
+        what = "a mixture of dtypes" if len(set(found)) > 1 else "a dtype it does not take"
+        raise DtypeError(
+            f"{op}: got {what} ({names}); it needs float32 or float64, the same for all operands. "
+            "Convert with .float() or .to(dtype)."
+        )
+
+
+def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
+    """Sum `gradient` over the axes along which an input of `shape` was repeated."""
+    if gradient.shape == shape:
+        return gradient
+    extra = gradient.ndim - len(shape)
+    axes = tuple(range(extra)) + tuple(
+        extra + i for i, size in enumerate(shape) if size == 1 and gradient.shape[extra + i] != 1
+    )
+    return gradient.sum(axis=axes, keepdims=True).reshape(shape)
+
+
+def _operands(op: str, a: Any, b: Any, floating: bool = False) -> tuple[Any, Any]:
+    """Both operands in their common dtype (a floating one if asked); scalars as Python numbers."""
+    for x in (a, b):
+        if not isinstance(x, Variable) and not dtypes.is_scalar(x):
+            hint = " Wrap it in minicnn.tensor(...)." if isinstance(x, np.ndarray | list) else ""
+            raise DtypeError(f"{op}: expected a Tensor or a number, got {type(x).__name__}.{hint}")
+    arrays = [x.array if isinstance(x, Variable) else x for x in (a, b)]
+    try:
+        np.broadcast_shapes(*(np.shape(x) for x in arrays))
+    except ValueError:
+        raise ShapeError(
+            f"{op}: shapes {np.shape(arrays[0])} and {np.shape(arrays[1])} do not broadcast. "
+            "From the right, sizes must be equal, or one of them 1."
+        ) from None
+    dtype = (dtypes.float_result_type if floating else dtypes.result_type)(*arrays)
+    return _as(a, dtype), _as(b, dtype)
+
+
+def _as(x: Any, dtype: np.dtype) -> Any:
+    if isinstance(x, Variable):
+        return cast(x, dtype)
+    kind = {"b": bool, "i": int, "u": int, "f": float}[dtype.kind]
+    return kind(x)
+
+
+def _binary(
+    name: str,
+    forward: Callable,
+    gradient_a: Callable,
+    gradient_b: Callable,
+    *,
+    keep: str,
+    floating: bool = False,
+) -> Callable:
+    """A broadcasting function y(a, b); its gradients are functions of (a, b, y, dy).
+
+    Of a, b and y only those named in `keep` are saved for backward; the others come as None.
+    """
+
+    class Binary(Function):
+        @staticmethod
+        def forward(ctx, a, b):
+            y = forward(a, b)
+            ctx.shapes = np.shape(a), np.shape(b)
+            ctx.save_for_backward(*_kept(keep, a=a, b=b, y=y))
+            return y
+
+        @staticmethod
+        def backward(ctx, dy):
+            a, b, y = ctx.saved_tensors
+            da = db = None
+            if ctx.needs_input_grad[0]:
+                da = unbroadcast(gradient_a(a, b, y, dy), ctx.shapes[0])
+            if ctx.needs_input_grad[1]:
+                db = unbroadcast(gradient_b(a, b, y, dy), ctx.shapes[1])
+            return da, db
+
+    Binary.__name__ = Binary.__qualname__ = f"{name.title()}Function"
+
+    def function(a: Any, b: Any) -> Any:
+        return Binary.apply(*_operands(name, a, b, floating))
+
+    function.__name__ = function.__qualname__ = name
+    return function
+
+
+def _kept(keep: str, **arrays: Any) -> tuple[Any, ...]:
+    return tuple(array if letter in keep else None for letter, array in arrays.items())
+
+
+add = _binary("add", lambda a, b: a + b, lambda a, b, y, dy: dy, lambda a, b, y, dy: dy, keep="")
+sub = _binary("sub", lambda a, b: a - b, lambda a, b, y, dy: dy, lambda a, b, y, dy: -dy, keep="")
+mul = _binary(
+    "mul", lambda a, b: a * b, lambda a, b, y, dy: dy * b, lambda a, b, y, dy: dy * a, keep="ab"
+)
+div = _binary(
+    "div",
+    np.true_divide,
+    lambda a, b, y, dy: dy / b,
+    lambda a, b, y, dy: -dy * y / b,
+    keep="by",
+    floating=True,
+)
+pow = _binary(
+    "pow",
+    lambda a, b: a**b,
+    lambda a, b, y, dy: dy * b * _where_nonzero(b, lambda: a ** (b - 1)),
+    lambda a, b, y, dy: dy * _times_log(y, a),
+    keep="aby",
+)
+remainder = _binary(
+    "remainder",
+    np.remainder,
+    lambda a, b, y, dy: dy,
+    lambda a, b, y, dy: -dy * np.floor_divide(a, b),
+    keep="ab",
+)
+# Where both are equal each gets half, so that the two slopes add up to that of max(x, x) = x.
+maximum = _binary(
+    "maximum",
+    np.maximum,
+    lambda a, b, y, dy: dy * _share(a, b, a > b),
+    lambda a, b, y, dy: dy * _share(a, b, b > a),
+    keep="ab",
+)
+minimum = _binary(
+    "minimum",
+    np.minimum,
+    lambda a, b, y, dy: dy * _share(a, b, a < b),
+    lambda a, b, y, dy: dy * _share(a, b, b < a),
+    keep="ab",
+)
+
+
+def _share(a: Any, b: Any, wins: Any) -> Any:
+    return np.where(a == b, np.float32(0.5), wins.astype(np.float32))
+
+
+def _where_nonzero(b: Any, power: Callable[[], Any]) -> Any:
+    """a**(b-1), but 0 where b is 0: x**0 is constant, also at x = 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.equal(b, 0), 0, power())
+
+
+def _times_log(y: Any, a: Any) -> Any:
+    """y·log(a), with the limit 0 at a = 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.equal(a, 0), 0, y * np.log(a))
+
+
+def _unary(
+    name: str, forward: Callable, gradient: Callable, *, keep: str, floating: bool = True
+) -> Callable:
+    """A function y(x); its gradient is one of (x, y, dy), of which `keep` names the saved."""
+
+    class Unary(Function):
+        @staticmethod
+        def forward(ctx, x):
+            y = forward(x)
+            ctx.save_for_backward(*_kept(keep, x=x, y=y))
+            return y
+
+        @staticmethod
+        def backward(ctx, dy):
+            return gradient(*ctx.saved_tensors, dy)
+
+    Unary.__name__ = Unary.__qualname__ = f"{name.title()}Function"
+
+    def function(x: Variable) -> Any:
+        if floating and not dtypes.is_floating(x.array.dtype):
+            x = cast(x, dtypes.float32)
+        return Unary.apply(x)
+
+    function.__name__ = function.__qualname__ = name
+    return function
+
+
+def _sigmoid(x: Any) -> Any:
+    # tanh never overflows, where exp(-x) does at x = -89 in float32
+    return (np.tanh(x * x.dtype.type(0.5)) + 1) * x.dtype.type(0.5)
+
+
+neg = _unary("neg", lambda x: -x, lambda x, y, dy: -dy, keep="", floating=False)
+abs = _unary("abs", np.abs, lambda x, y, dy: dy * np.sign(x), keep="x", floating=False)
+exp = _unary("exp", np.exp, lambda x, y, dy: dy * y, keep="y")
+log = _unary("log", np.log, lambda x, y, dy: dy / x, keep="x")
+log1p = _unary("log1p", np.log1p, lambda x, y, dy: dy / (1 + x), keep="x")
+sqrt = _unary("sqrt", np.sqrt, lambda x, y, dy: dy / (2 * y), keep="y")
+sin = _unary("sin", np.sin, lambda x, y, dy: dy * np.cos(x), keep="x")
+cos = _unary("cos", np.cos, lambda x, y, dy: -dy * np.sin(x), keep="x")
+tanh = _unary("tanh", np.tanh, lambda x, y, dy: dy * (1 - y * y), keep="y")
+sigmoid = _unary("sigmoid", _sigmoid, lambda x, y, dy: dy * y * (1 - y), keep="y")
+
+
+class ClampFunction(Function):
+    """min(max(x, low), high); the slope is 1 from low to high, both included, and 0 outside."""
+
+    @staticmethod
+    def forward(ctx, x, low, high):
+        if ctx.needs_input_grad[0]:
+            inside = np.ones(x.shape, bool)
+            if low is not None:
+                inside &= x >= low
+            if high is not None:
+                inside &= x <= high
+            ctx.save_for_backward(inside)
+        return np.clip(x, low, high)
+
+    @staticmethod
+    def backward(ctx, dy):
+        (inside,) = ctx.saved_tensors
+        return dy * inside, None, None
+
+
+def clamp(x: Variable, min: float | None = None, max: float | None = None) -> Any:
+    """`x` limited to [min, max]; either may be None. min > max gives max everywhere."""
+    if min is None and max is None:
+        raise ShapeError("clamp: at least one of min and max must be given")
+    return ClampFunction.apply(x, min, max)
+
+
+class WhereFunction(Function):
+    """a where the condition holds, else b."""
+
+    @staticmethod
+    def forward(ctx, condition, a, b):
+        ctx.shapes = np.shape(a), np.shape(b)
+        ctx.save_for_backward(condition)
+        return np.where(condition, a, b)
+
+    @staticmethod
+    def backward(ctx, dy):
+        (condition,) = ctx.saved_tensors
+        da = db = None
+        if ctx.needs_input_grad[1]:
+            da = unbroadcast(np.where(condition, dy, dy.dtype.type(0)), ctx.shapes[0])
+        if ctx.needs_input_grad[2]:
+            db = unbroadcast(np.where(condition, dy.dtype.type(0), dy), ctx.shapes[1])
+        return None, da, db
+
+
+def where(condition: Variable, a: Any, b: Any) -> Any:
+    """`a` where `condition` is True, `b` elsewhere; all three broadcast."""
+    a, b = _operands("where", a, b)
+    if not isinstance(a, Variable) and not isinstance(b, Variable):
+        dtype = dtypes.result_type(a, b)
+        return Variable.result_class(np.where(condition.array, dtype.type(a), dtype.type(b)))
+    return WhereFunction.apply(condition, a, b)
+
+
+def _not_differentiable(name: str, compute: Callable) -> Callable:
+    """Comparisons and integer arithmetic: results that carry no gradient."""
+
+    def function(a: Any, b: Any) -> Any:
+        a, b = _operands(name, a, b)
+        arrays = [x.array if isinstance(x, Variable) else x for x in (a, b)]
+        return Variable.result_class(np.asanyarray(compute(*arrays)))
+
+    function.__name__ = function.__qualname__ = name
+    return function
+
+
+eq = _not_differentiable("eq", lambda a, b: a == b)
+ne = _not_differentiable("ne", lambda a, b: a != b)
+lt = _not_differentiable("lt", lambda a, b: a < b)
+le = _not_differentiable("le", lambda a, b: a <= b)
+gt = _not_differentiable("gt", lambda a, b: a > b)
+ge = _not_differentiable("ge", lambda a, b: a >= b)
+bitwise_and = _not_differentiable("bitwise_and", lambda a, b: a & b)
+bitwise_or = _not_differentiable("bitwise_or", lambda a, b: a | b)
+bitwise_xor = _not_differentiable("bitwise_xor", lambda a, b: a ^ b)
+floor_divide = _not_differentiable("floor_divide", np.floor_divide)

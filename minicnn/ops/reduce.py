@@ -1,0 +1,231 @@
+"""Reductions over some or all axes, and softmax, which is one in disguise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import dtypes
+from minicnn.autograd import Function, Variable
+from minicnn.kernels.errors import DtypeError, ShapeError
+from minicnn.ops.elementwise import cast, clone, div, mul, sub
+from minicnn.ops.shaping import normalize_axis, reshape
+
+Axes = int | tuple[int, ...] | None
+
+
+def normalize_axes(op: str, axis: Axes, ndim: int) -> tuple[int, ...]:
+    """All axes meant by `axis`, sorted; None and () mean all."""
+    if axis is None or axis == ():
+        return tuple(range(ndim))
+    given = (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = tuple(normalize_axis(op, a, ndim) for a in given)
+    if len(set(axes)) != len(axes):
+        raise ShapeError(f"{op}: dim {axis} names one dimension twice")
+    return tuple(sorted(axes)) if ndim else ()
+
+
+def _keep(array: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+    """A reduced array with its reduced axes put back as size 1."""
+    return array.reshape([1 if i in axes else size for i, size in enumerate(shape)])
+
+
+class SumFunction(Function):
+    """Each element counts once, so each gets the sum's gradient."""
+
+    @staticmethod
+    def forward(ctx, x, axes, keepdim):
+        ctx.shape, ctx.axes = x.shape, axes
+        return np.sum(x, axis=axes, keepdims=keepdim)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return np.broadcast_to(_keep(dy, ctx.axes, ctx.shape), ctx.shape), None, None
+
+
+def sum(x: Variable, axis: Axes = None, keepdim: bool = False) -> Any:
+    """The sum over `axis`; integers and booleans add up in int64."""
+    if x.array.dtype.kind in "biu":
+        x = cast(x, dtypes.int64)
+    return SumFunction.apply(x, normalize_axes("sum", axis, x.array.ndim), keepdim)
+
+
+def mean(x: Variable, axis: Axes = None, keepdim: bool = False) -> Any:
+    """The mean over `axis`, of a floating-point tensor."""
+    _require_floating("mean", x)
+    axes = normalize_axes("mean", axis, x.array.ndim)
+    count = int(np.prod([x.array.shape[a] for a in axes]))
+    total = SumFunction.apply(x, axes, keepdim)
+    return div(total, count) if count else mul(total, float("nan"))
+
+
+def _require_floating(op: str, x: Variable) -> None:
+    if not dtypes.is_floating(x.array.dtype):
+        raise DtypeError(
+            f"{op}: needs a floating-point tensor, got {x.array.dtype}. Convert with .float()."
+        )
+
+
+class ProdFunction(Function):
+    """d(prod)/dx_i is the product of all the others: by cumulative products, so zeros are exact."""
+
+    @staticmethod
+    def forward(ctx, x, axis, keepdim):
+        ctx.axis, ctx.keepdim = axis, keepdim
+        ctx.save_for_backward(x)
+        return np.prod(x, axis=axis, keepdims=keepdim)
+
+    @staticmethod
+    def backward(ctx, dy):
+        (x,) = ctx.saved_tensors
+        x = np.moveaxis(x, ctx.axis, -1)
+        ones = np.ones((*x.shape[:-1], 1), x.dtype)
+        before = np.cumprod(np.concatenate([ones, x[..., :-1]], -1), -1)
+        after = np.cumprod(np.concatenate([ones, x[..., :0:-1]], -1), -1)[..., ::-1]
+        dy = dy if ctx.keepdim else np.expand_dims(dy, ctx.axis)
+        return np.moveaxis(before * after, -1, ctx.axis) * dy, None, None
+
+
+def prod(x: Variable, axis: int | None = None, keepdim: bool = False) -> Any:
+    """The product over one axis, or of all elements."""
+    if x.array.dtype.kind in "biu":
+        x = cast(x, dtypes.int64)
+    if axis is None:
+        x, axis, keepdim = reshape(x, (-1,)), 0, False
+    return ProdFunction.apply(x, normalize_axis("prod", axis, x.array.ndim), keepdim)
+
+
+def var(x: Variable, axis: Axes = None, correction: int = 1, keepdim: bool = False) -> Any:
+    """The mean squared deviation, Σ(x-mean)²/(n-correction)."""
+    _require_floating("var", x)
+    axes = normalize_axes("var", axis, x.array.ndim)
+    count = int(np.prod([x.array.shape[a] for a in axes]))
+    deviation = sub(x, mean(x, axes, keepdim=True))
+    total = sum(mul(deviation, deviation), axes, keepdim)
+    degrees = max(count - correction, 0)
+    return div(total, degrees) if degrees else mul(total, float("nan"))
+
+
+class ExtremeFunction(Function):
+    """max or min along one axis, with the winner's index: the gradient goes to the winner alone."""
+
+    differentiable = (True, False)
+
+    @staticmethod
+    def forward(ctx, x, axis, keepdim, pick):
+        index = np.expand_dims(pick(x, axis=axis), axis)
+        ctx.shape, ctx.axis, ctx.keepdim = x.shape, axis, keepdim
+        ctx.save_for_backward(index)
+        value = np.take_along_axis(x, index, axis)
+        if not keepdim:
+            value, index = value.squeeze(axis), index.squeeze(axis)
+        return value, index.astype(np.int64, copy=False)
+
+    @staticmethod
+    def backward(ctx, dy, _):
+        (index,) = ctx.saved_tensors
+        dx = np.zeros(ctx.shape, dy.dtype)
+        np.put_along_axis(dx, index, dy if ctx.keepdim else np.expand_dims(dy, ctx.axis), ctx.axis)
+        return dx, None, None, None
+
+
+class AmaxFunction(Function):
+    """max or min over several axes; equal winners share the gradient evenly."""
+
+    @staticmethod
+    def forward(ctx, x, axes, keepdim, pick):
+        y = pick(x, axis=axes, keepdims=True)
+        ctx.axes = axes
+        ctx.save_for_backward(x, y)
+        return y if keepdim else y.squeeze(axes)
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, y = ctx.saved_tensors
+        winners = (x == y).astype(dy.dtype)
+        share = winners / winners.sum(axis=ctx.axes, keepdims=True)
+        return share * dy.reshape(y.shape), None, None, None
+
+
+def extreme(op: str, x: Variable, axis: int, keepdim: bool) -> tuple[Any, Any]:
+    """`op` is "max" or "min": (values, indices) along one axis, the first of equals."""
+    axis = normalize_axis(op, axis, x.array.ndim)
+    _require_some(op, x)
+    if x.array.ndim == 0:
+        return clone(x), Variable.result_class(np.zeros((), np.int64))
+    return ExtremeFunction.apply(x, axis, keepdim, np.argmax if op == "max" else np.argmin)
+
+
+def amax(op: str, x: Variable, axis: Axes = None, keepdim: bool = False) -> Any:
+    """`op` is "max" or "min": the extreme value over any axes."""
+    _require_some(op, x)
+    pick = np.max if op == "max" else np.min
+    return AmaxFunction.apply(x, normalize_axes(op, axis, x.array.ndim), keepdim, pick)
+
+
+def _require_some(op: str, x: Variable) -> None:
+    if x.array.size == 0:
+        raise ShapeError(
+            f"{op}: the tensor of shape {x.array.shape} is empty; there is nothing to choose from"
+        )
+
+
+def arg_extreme(op: str, x: Variable, axis: int | None, keepdim: bool) -> Any:
+    """`op` is "argmax" or "argmin": the index of the first extreme, flat where axis is None."""
+    _require_some(op, x)
+    pick = np.argmax if op == "argmax" else np.argmin
+    if axis is not None:
+        axis = normalize_axis(op, axis, x.array.ndim)
+        if x.array.ndim == 0:
+            axis = None
+    return Variable.result_class(np.asarray(pick(x.array, axis=axis, keepdims=keepdim), np.int64))
+
+
+def _log_softmax(x: Any, axis: int) -> Any:
+    shifted = x - x.max(axis=axis, keepdims=True)  # exp of at most 0 cannot overflow
+    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+class SoftmaxFunction(Function):
+    """y = exp(x)/Σexp(x);  dx = y·(dy - Σ dy·y)."""
+
+    @staticmethod
+    def forward(ctx, x, axis):
+        y = np.exp(_log_softmax(x, axis))
+        ctx.axis = axis
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        (y,) = ctx.saved_tensors
+        return y * (dy - (dy * y).sum(axis=ctx.axis, keepdims=True)), None
+
+
+class LogSoftmaxFunction(Function):
+    """y = x - log Σexp(x);  dx = dy - exp(y)·Σdy."""
+
+    @staticmethod
+    def forward(ctx, x, axis):
+        y = _log_softmax(x, axis)
+        ctx.axis = axis
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        (y,) = ctx.saved_tensors
+        return dy - np.exp(y) * dy.sum(axis=ctx.axis, keepdims=True), None
+
+
+def softmax(x: Variable, axis: int) -> Any:
+    """exp(x)/Σexp(x) along one axis, computed without overflow."""
+    _require_floating("softmax", x)
+    return SoftmaxFunction.apply(x, normalize_axis("softmax", axis, x.array.ndim))
+
+
+def log_softmax(x: Variable, axis: int) -> Any:
+    """x - log Σexp(x) along one axis, computed without overflow."""
+    _require_floating("log_softmax", x)
+    return LogSoftmaxFunction.apply(x, normalize_axis("log_softmax", axis, x.array.ndim))

@@ -1,0 +1,95 @@
+"""unfold (im2col) lays every window out as a column; fold (col2im) adds columns into images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd import Function, Variable
+from minicnn.kernels import shapes
+from minicnn.kernels.shapes import Pair, pair
+from minicnn.ops.batching import with_batch
+from minicnn.ops.elementwise import require_float
+from minicnn.ops.shaping import squeeze, unsqueeze
+
+
+class UnfoldFunction(Function):
+    """(N,C,H,W) → (N, C·R·S, L); the gradient of copying windows out is adding them back."""
+
+    fresh_gradients = True
+
+    @staticmethod
+    def forward(ctx, x, *geometry):
+        ctx.shape, ctx.geometry = x.shape, geometry
+        return ctx.backend.unfold(np.ascontiguousarray(x), *geometry)
+
+    @staticmethod
+    def backward(ctx, dy):
+        dx = ctx.backend.fold(np.ascontiguousarray(dy), ctx.shape, *ctx.geometry)
+        return (dx, *(None for _ in ctx.geometry))
+
+
+class FoldFunction(Function):
+    """(N, C·R·S, L) → (N,C,H,W); the gradient of adding windows up is copying it out to each."""
+
+    fresh_gradients = True
+
+    @staticmethod
+    def forward(ctx, columns, shape, *geometry):
+        ctx.geometry = geometry
+        return ctx.backend.fold(np.ascontiguousarray(columns), shape, *geometry)
+
+    @staticmethod
+    def backward(ctx, dy):
+        dcolumns = ctx.backend.unfold(np.ascontiguousarray(dy), *ctx.geometry)
+        return (dcolumns, None, *(None for _ in ctx.geometry))
+
+
+def _geometry(
+    op: str,
+    kernel_size: int | Pair,
+    dilation: int | Pair,
+    padding: int | Pair,
+    stride: int | Pair,
+) -> tuple[Pair, Pair, Pair, Pair]:
+    return (
+        pair(kernel_size, "kernel_size", op=op),
+        pair(dilation, "dilation", op=op),
+        pair(padding, "padding", op=op),
+        pair(stride, "stride", op=op),
+    )
+
+
+def unfold(
+    x: Variable,
+    kernel_size: int | Pair,
+    dilation: int | Pair = 1,
+    padding: int | Pair = 0,
+    stride: int | Pair = 1,
+) -> Any:
+    """Each window of `x` (N,C,H,W) as a column of the result (N, C·R·S, L)."""
+    op = "unfold"
+    require_float(op, x)
+    geometry = _geometry(op, kernel_size, dilation, padding, stride)
+    shapes.check_unfold(x.array.shape, *geometry)
+    return with_batch(lambda x: UnfoldFunction.apply(x, *geometry), x)
+
+
+def fold(
+    x: Variable,
+    output_size: int | Pair,
+    kernel_size: int | Pair,
+    dilation: int | Pair = 1,
+    padding: int | Pair = 0,
+    stride: int | Pair = 1,
+) -> Any:
+    """The sum of columns `x` (N, C·R·S, L), each added where `unfold` would take it from."""
+    op = "fold"
+    require_float(op, x)
+    geometry = _geometry(op, kernel_size, dilation, padding, stride)
+    size = pair(output_size, "output_size", op=op)
+    shape = shapes.check_fold(x.array.shape, size, *geometry)
+    if x.array.ndim == 2:
+        return squeeze(FoldFunction.apply(unsqueeze(x, 0), (1, *shape), *geometry), 0)
+    return FoldFunction.apply(x, shape, *geometry)

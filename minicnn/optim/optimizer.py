@@ -1,0 +1,154 @@
+"""Optimizer: what all of them share - parameter groups, state, and its dictionary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minicnn import autograd
+from minicnn.errors import ArgumentError, CheckpointError
+from minicnn.nn.module import Parameter
+from minicnn.tensor import Tensor
+
+
+class Optimizer:
+    """Base class: holds `param_groups`, each a dict of "params" and its hyper-parameters.
+
+    `params` is an iterable of tensors, or of dicts with "params" and options that override the
+    defaults for that group. A subclass writes `_update`.
+    """
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self.param_groups: list[dict[str, Any]] = []
+        self.state: dict[Tensor, dict[str, Any]] = {}
+        if isinstance(params, Tensor | dict):
+            raise ArgumentError(
+                f"{type(self).__name__}: expected an iterable of tensors or dicts, got one "
+                f"{type(params).__name__}. Pass model.parameters(), or a list."
+            )
+        groups = list(params)
+        if not groups:
+            raise ArgumentError(
+                f"{type(self).__name__}: got no parameters. Pass model.parameters()."
+            )
+        for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, group: dict[str, Any]) -> None:
+        """Optimise further tensors, with options of their own."""
+        params = group["params"]
+        params = [params] if isinstance(params, Tensor) else list(params)
+        known = {id(p) for g in self.param_groups for p in g["params"]}
+        for p in params:
+            if not isinstance(p, Tensor):
+                raise ArgumentError(
+                    f"{type(self).__name__}: can only optimise tensors, got {type(p).__name__}"
+                )
+            if not p.is_leaf:
+                raise ArgumentError(
+                    f"{type(self).__name__}: can only optimise leaf tensors, not computed ones"
+                )
+            if id(p) in known:
+                raise ArgumentError(
+                    f"{type(self).__name__}: a parameter appears in more than one group"
+                )
+            known.add(id(p))
+        options = {**self.defaults, **{k: v for k, v in group.items() if k != "params"}}
+        self._check(options)
+        self.param_groups.append({"params": params, **options})
+
+    def _check(self, options: dict[str, Any]) -> None:
+        """Raise ArgumentError for hyper-parameters out of range."""
+        for name in ("lr", "weight_decay", "momentum", "eps"):
+            value = options.get(name, 0.0)
+            if not isinstance(value, int | float | np.number) or not value >= 0:
+                raise ArgumentError(
+                    f"{type(self).__name__}: {name} must be a number >= 0, got {value!r}"
+                )
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.grad = None
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Change every parameter that has a gradient; `closure` recomputes the loss first."""
+        loss = None
+        if closure is not None:
+            with autograd.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self._step_one(p, group)
+        return loss
+
+    def _step_one(self, p: Parameter, group: dict[str, Any]) -> None:
+        # Kernels take C-contiguous memory; a parameter that is not gets its new values copied back.
+        array = p.array if p.array.flags.c_contiguous else np.ascontiguousarray(p.array)
+        grad = np.ascontiguousarray(p.grad.array)
+        self._update(array, grad, self.state.setdefault(p, {}), group)
+        if array is not p.array:
+            p.array[...] = array
+        p._version.n += 1
+
+    def _update(self, array: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+        """Change `array` in place by one step down `grad`."""
+        raise NotImplementedError
+
+    # --------------------------------------------------------------------------------- state
+
+    def state_dict(self) -> dict[str, Any]:
+        """State and groups with parameters as numbers in order, as in PyTorch."""
+        params = [p for g in self.param_groups for p in g["params"]]
+        number = {id(p): i for i, p in enumerate(params)}
+        groups = [
+            {
+                **{k: v for k, v in g.items() if k != "params"},
+                "params": [number[id(p)] for p in g["params"]],
+            }
+            for g in self.param_groups
+        ]
+        state = {number[id(p)]: dict(values) for p, values in self.state.items()}
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned; sizes of groups must agree."""
+        groups = state_dict["param_groups"]
+        ours = [len(g["params"]) for g in self.param_groups]
+        theirs = [len(g["params"]) for g in groups]
+        if ours != theirs:
+            raise CheckpointError(
+                f"{type(self).__name__}.load_state_dict: groups of {theirs} parameters "
+                f"do not fit {ours}"
+            )
+        params = [p for g in self.param_groups for p in g["params"]]
+        order = [i for g in groups for i in g["params"]]
+        loaded: dict[Tensor, dict[str, Any]] = {}
+        for i, p in zip(order, params, strict=True):
+            if i in state_dict["state"]:
+                loaded[p] = {k: _own_copy(k, v, p) for k, v in state_dict["state"][i].items()}
+        self.state = loaded
+        for ours_, theirs_ in zip(self.param_groups, groups, strict=True):
+            ours_.update({k: v for k, v in theirs_.items() if k != "params"})
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {k}: {group[k]}" for k in sorted(group) if k != "params"]
+        return "\n".join([*lines, ")"])
+
+
+def _own_copy(key: str, value: Any, p: Tensor) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    if value.ndim and value.shape != p.shape:
+        raise CheckpointError(
+            f"load_state_dict: {key} has shape {tuple(value.shape)}, its parameter {tuple(p.shape)}"
+        )
+    return value.detach().clone()
