@@ -18,9 +18,7 @@ class device:
     index: int | None
 
     def __init__(self, kind: str | device = "cpu", index: int | None = None) -> None:
-        if isinstance(kind, device):
-            kind, index = kind.type, kind.index
-        name, _, number = str(kind).partition(":")
+        name, _, number = str(kind).partition(":")  # of a device too: its text is "cuda:0"
         if name not in ("cpu", "cuda") or (number and not number.isdigit()):
             raise ArgumentError(f'device: "{kind}" is not a device. Use "cpu".')
         self.type = name
