@@ -34,6 +34,14 @@ def conv_output_size(
     return (size + 2 * padding - span(kernel, dilation)) // stride + 1
 
 
+def conv2d_output_size(
+    size: Shape, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> Pair:
+    """Return (P, Q): `conv_output_size` along both axes."""
+    P, Q = map(conv_output_size, size, kernel, stride, padding, dilation)
+    return P, Q
+
+
 def conv_transpose_output_size(
     size: int,
     kernel: int,
@@ -252,13 +260,7 @@ def check_adaptive_pool2d(
 
 
 def check_unfold(
-    x_shape: Shape,
-    kernel: Pair,
-    dilation: Pair,
-    padding: Pair,
-    stride: Pair,
-    *,
-    op: str = "unfold",
+    x_shape: Shape, kernel: Pair, dilation: Pair, padding: Pair, stride: Pair, *, op: str = "unfold"
 ) -> tuple[int, ...]:
     """Return the columns' shape (N, C*R*S, P*Q), or (C*R*S, P*Q) for one image, or raise."""
     _check_image(x_shape, op)
@@ -374,12 +376,7 @@ def _check_channels(x_shape: Shape, w_shape: Shape, wanted: int, groups: int, op
 
 
 def _window_outputs(
-    op: str,
-    size: Shape,
-    kernel: Pair,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
+    op: str, size: Shape, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair,
     ceil_mode: bool = False,
 ) -> Pair:
     axes = zip(size, kernel, stride, padding, dilation, strict=True)

@@ -1,6 +1,6 @@
 """2-D convolution (cross-correlation) as im2col and a matrix product, and its three gradients.
 
-With the columns X (C*R*S, P*Q) of an image and the weights as a matrix W (K, C*R*S), group by group:
+Per image and group, with the columns X (C*R*S, P*Q) and the weights as a matrix W (K, C*R*S):
 
     Y = W X          dX = W' dY, folded back          dW = dY X', added over the batch
 """
@@ -25,10 +25,10 @@ def conv2d(
     *,
     out: Array | None = None,
 ) -> Array:
-    """y[n,k,p,q] = b[k] + sum over c,r,s of w[k,c,r,s] * padded x[n, c, p*stride + r*dilation, ...].
+    """y[n,k,p,q] = b[k] + sum over c,r,s of w[k,c,r,s] * padded x[n,c,h,v].
 
-    x (N,C,H,W), w (K,C/groups,R,S), b (K,) or None give y (N,K,P,Q). Filters k of group g see the
-    channels of group g only.
+    h = p*stride + r*dilation and v = q*stride + s*dilation. x (N,C,H,W), w (K,C/groups,R,S) and
+    b (K,) or None give y (N,K,P,Q). Filters k of group g see the channels of group g only.
     """
     xp = namespace(x)
     (N, _, H, W), (K, C_group, R, S) = x.shape, w.shape

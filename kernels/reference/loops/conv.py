@@ -50,9 +50,10 @@ def conv2d(
     *,
     out: Array | None = None,
 ) -> Array:
-    """y[n,k,p,q] = b[k] + sum over c,r,s of w[k,c,r,s] * padded x[n, c, p*stride + r*dilation, ...].
+    """y[n,k,p,q] = b[k] + sum over c,r,s of w[k,c,r,s] * padded x[n,c,h,v].
 
-    x (N,C,H,W), w (K,C/groups,R,S), b (K,) or None give y (N,K,P,Q).
+    h = p*stride + r*dilation and v = q*stride + s*dilation. x (N,C,H,W), w (K,C/groups,R,S) and
+    b (K,) or None give y (N,K,P,Q).
     """
     P, Q = conv2d_output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     y = np.zeros((x.shape[0], w.shape[0], P, Q))

@@ -13,7 +13,7 @@ from ...shapes import Pair, pool_output_size
 def max_pool2d(
     x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
 ) -> tuple[Array, Array]:
-    """y[n,c,p,q] = the largest x[n,c,h,v] with h = p*stride - padding + r*dilation inside the image.
+    """y[n,c,p,q] = max over r,s of x[n,c,h,v] with h = p*stride - padding + r*dilation.
 
     x (N,C,H,W) gives y (N,C,P,Q) and the winners' places h*W + v (int32). Pixels outside count as
     -inf; a NaN wins over all that came before it.

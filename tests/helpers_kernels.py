@@ -1,0 +1,159 @@
+"""What the kernel tests share: tolerances, the promises of every kernel, generated geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from minicnn.kernels import Backend, use_backend
+
+Case = dict[str, Any]
+Arrays = dict[str, Any]
+
+TOLERANCE = {np.dtype("float32"): 1e-4, np.dtype("float64"): 1e-8}
+WITH_OUT = {
+    *("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "conv2d_bias_grad", "unfold", "fold"),
+    *("relu", "relu_grad", "dropout"),
+    *("linear", "linear_input_grad", "linear_weight_grad", "linear_bias_grad"),
+}
+
+
+def generated(examples: int) -> settings:
+    """Return hypothesis settings that draw the same examples in every run."""
+    return settings(derandomize=True, deadline=None, max_examples=examples, database=None)
+
+
+def assert_agree(got: Mapping[str, Any], want: Mapping[str, Any], source: str) -> None:
+    """Compare arrays by name: same shape, and max|got - want| / max|want| within the tolerance.
+
+    Integers, infinities and NaNs must be the same, element by element.
+    """
+    assert got.keys() == want.keys()
+    for name, a in got.items():
+        b = np.asarray(want[name])
+        assert a.shape == b.shape, f"{name}: shape {a.shape}, {source} has {b.shape}"
+        if a.dtype.kind == "f":
+            finite = np.isfinite(b)
+            np.testing.assert_array_equal(a[~finite], b[~finite], f"{name} against {source}")
+            off = np.max(np.abs(a[finite] - b[finite]), initial=0.0)
+            scale = np.max(np.abs(b[finite]), initial=0.0)
+            assert off <= TOLERANCE[a.dtype] * scale, f"{name}: {source} is {off} away, of {scale}"
+        else:
+            np.testing.assert_array_equal(a, b, f"{name} against {source}")
+
+
+class Strict:
+    """A rung whose every call is also held to what the contract promises of all kernels.
+
+    Inputs stay as they were; results are fresh, C-contiguous and of the input's dtype; `out` is
+    filled, whatever was in it, with the same bits, and returned.
+    """
+
+    def __init__(self, rung: str) -> None:
+        with use_backend(rung) as backend:
+            self.backend: Backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        kernel = getattr(self.backend, name)
+
+        def call(*args: Any) -> Any:
+            arrays = [a for a in args if isinstance(a, np.ndarray)]
+            before = [a.copy() for a in arrays]
+            result = kernel(*args)
+            for a, b in zip(arrays, before, strict=True):
+                np.testing.assert_array_equal(a, b, f"{name} changed its input")
+            for r in result if isinstance(result, tuple) else (result,):
+                assert r.flags.c_contiguous, name
+                assert r.dtype in (arrays[0].dtype, np.int32), name
+                assert not any(np.may_share_memory(r, a) for a in arrays), name
+            if name in WITH_OUT:
+                out = np.full_like(result, np.nan)
+                assert kernel(*args, out=out) is out, name
+                np.testing.assert_array_equal(out, result, f"{name} with out")
+            return result
+
+        return call
+
+
+# ------------------------------------------------------------------------------ cases
+
+
+@st.composite
+def windows(draw: st.DrawFn, pooling: bool = False) -> Case:
+    """Draw a window and an image it fits in, each axis on its own: nothing is square."""
+    axes = []
+    for _ in range(2):
+        kernel, stride, dilation = (draw(st.integers(1, top)) for top in (4, 3, 3))
+        padding = draw(st.integers(0, kernel // 2 if pooling else 3))
+        # Pixels enough for one output; in pooling also for each window to hold a pixel.
+        least = max(1, dilation * (kernel - 1) + 1 - 2 * padding, dilation if pooling else 1)
+        axes.append((draw(st.integers(least, least + 5)), kernel, stride, padding, dilation))
+    names = ("size", "kernel", "stride", "padding", "dilation")
+    return dict(zip(names, zip(*axes, strict=True), strict=True))
+
+
+def window(
+    size: Any, kernel: Any, stride=(1, 1), padding=(0, 0), dilation=(1, 1), **more: Any
+) -> Case:
+    """Return a case by hand, in the form that `windows` draws."""
+    geometry = {"size": size, "kernel": kernel, "stride": stride}
+    return {**geometry, "padding": padding, "dilation": dilation, **more}
+
+
+def merged(*parts: st.SearchStrategy[Case], **more: st.SearchStrategy[Any]) -> st.SearchStrategy:
+    """Return cases that join the parts and the named values, with a seed for the arrays."""
+    named = st.fixed_dictionaries({**more, "seed": st.integers(0, 999)})
+    return st.tuples(*parts, named).map(lambda drawn: {k: v for d in drawn for k, v in d.items()})
+
+
+def shapes(most: int, axes: int) -> st.SearchStrategy:
+    """Return shapes of 1 to `axes` axes of 0 to `most` elements."""
+    return st.lists(st.integers(0, most), min_size=1, max_size=axes).map(tuple)
+
+
+# ------------------------------------------------------------------------------ arrays, torch
+
+
+def normal(case: Case, dtype: str) -> Callable[..., np.ndarray]:
+    """Return a drawer of standard normal arrays: draw(*shape)."""
+    rng = np.random.default_rng(case["seed"])
+    return lambda *shape: rng.standard_normal(shape).astype(dtype)
+
+
+def leaves(arrays: Arrays, *names: str) -> list[Any]:
+    """Return torch copies of the named arrays that track gradients; None stays None."""
+    return [
+        None if arrays[n] is None else torch.from_numpy(arrays[n].copy()).requires_grad_()
+        for n in names
+    ]
+
+
+def with_grads(y: torch.Tensor, dy: np.ndarray, **wanted: torch.Tensor | None) -> Arrays:
+    """Return y, and the gradients of the wanted leaves after sending the cotangent dy back."""
+    y.backward(torch.from_numpy(dy))
+    found = {name: leaf.grad for name, leaf in wanted.items() if leaf is not None}
+    return {"y": y.detach().numpy()} | {n: g.numpy() for n, g in found.items() if g is not None}
+
+
+# ------------------------------------------------------------------------------ Philox
+
+
+def philox_block(counter: list[int], key: list[int]) -> list[int]:
+    """Return Philox4x32-10 of four counter words and two key words, from its definition."""
+    for _ in range(10):
+        high0, low0 = divmod(counter[0] * 0xD2511F53, 2**32)
+        high2, low2 = divmod(counter[2] * 0xCD9E8D57, 2**32)
+        counter = [high2 ^ counter[1] ^ key[0], low2, high0 ^ counter[3] ^ key[1], low0]
+        key = [(key[0] + 0x9E3779B9) % 2**32, (key[1] + 0xBB67AE85) % 2**32]
+    return counter
+
+
+def philox_word(seed: int, offset: int, i: int) -> int:
+    """Return word i of the contract's stream (seed, offset)."""
+    counter = [i // 4 % 2**32, i // 4 >> 32, offset % 2**32, offset >> 32]
+    return philox_block(counter, [seed % 2**32, seed >> 32])[i % 4]
