@@ -23,6 +23,8 @@ from minicnn.kernels.errors import ArgumentError
 _lock = threading.Lock()
 _seed = 0
 _offset = 0  # how many counter-based operations were drawn under this seed
+_spawned = 0  # how many seeds were spawned from this seed
+_seedings = 0  # how often manual_seed was called
 _generator = np.random.default_rng(0)
 
 
@@ -56,10 +58,11 @@ def _checked(seed: Any) -> int:
 
 def manual_seed(seed: int) -> Generator:
     """Start all random numbers again from `seed`, an integer (taken modulo 2**64)."""
-    global _seed, _offset, _generator
+    global _seed, _offset, _spawned, _seedings, _generator
     value = _checked(seed)
     with _lock:
-        _seed, _offset = value, 0
+        _seed, _offset, _spawned = value, 0, 0
+        _seedings += 1
         _generator = np.random.default_rng(value)
     return Generator().manual_seed(value)
 
@@ -95,16 +98,40 @@ def next_operation() -> tuple[int, int]:
         return _seed, _offset - 1
 
 
+def spawn_seed() -> int:
+    """A seed for somebody who draws on their own, such as a DataLoader; no two get the same.
+
+    Spawning disturbs no other draws: a run with a validation loader drops out what one without does.
+    """
+    global _spawned
+    with _lock:
+        _spawned += 1
+        sequence = np.random.SeedSequence(_seed, spawn_key=(_spawned - 1,))
+    return int(sequence.generate_state(1, np.uint64)[0])
+
+
+def seedings() -> int:
+    """How often `manual_seed` was called: who keeps a spawned seed spawns again when it changes."""
+    return _seedings
+
+
 def get_rng_state() -> dict[str, Any]:
     """All state that later draws depend on, as plain JSON-able values."""
     with _lock:
-        return {"seed": _seed, "offset": _offset, "generator": _generator.bit_generator.state}
+        return {
+            "seed": _seed,
+            "offset": _offset,
+            "spawned": _spawned,
+            "seedings": _seedings,
+            "generator": _generator.bit_generator.state,
+        }
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
     """Continue from what `get_rng_state` returned."""
-    global _seed, _offset, _generator
+    global _seed, _offset, _spawned, _seedings, _generator
     with _lock:
         _seed, _offset = int(state["seed"]), int(state["offset"])
+        _spawned, _seedings = int(state.get("spawned", 0)), int(state.get("seedings", _seedings))
         _generator = np.random.default_rng()
         _generator.bit_generator.state = state["generator"]
