@@ -1,6 +1,6 @@
 """Floor 0: arrays in, arrays out, and the chooser between the rungs that compute them.
 
-A rung is a package that offers some of `KERNELS` under the same names and signatures:
+A rung is a package that offers some of `kernel_names()` under the same names and signatures:
 
     loops   the textbook's nested loops in plain Python (convolution, pooling, unfold)
     numpy   im2col and one matrix product; complete, so every other rung falls back to it
@@ -24,6 +24,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy
@@ -31,17 +32,6 @@ import numpy
 from .errors import ArgumentError
 
 Array: TypeAlias = Any  # numpy.ndarray, or cupy.ndarray under the numpy and cupy rungs
-
-KERNELS = (
-    *("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "conv2d_bias_grad"),
-    *("unfold", "fold"),
-    *("max_pool2d", "max_pool2d_grad"),
-    *("relu", "relu_grad"),
-    *("softmax_cross_entropy", "softmax_cross_entropy_grad"),
-    *("dropout", "philox"),
-    *("linear", "linear_input_grad", "linear_weight_grad", "linear_bias_grad"),
-    *("adam_step", "sgd_step"),
-)
 
 _RUNGS = {
     "loops": "minicnn.kernels.reference.loops",
@@ -53,6 +43,12 @@ _RUNGS = {
 _log = logging.getLogger("minicnn.kernels")
 
 
+@cache
+def kernel_names() -> tuple[str, ...]:
+    """Return the names of all kernels: what the numpy rung, which is complete, exports."""
+    return tuple(importlib.import_module(_RUNGS["numpy"]).__all__)
+
+
 class Backend:
     """A rung, or any object with some of the kernels; what it lacks comes from the numpy rung.
 
@@ -62,21 +58,21 @@ class Backend:
     def __init__(self, name: str, implementation: object = None) -> None:
         self.name = name
         self._implementation = implementation  # None: a rung that is imported on first use
-        self._told: set[str] = set()
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
 
     def __getattr__(self, kernel: str) -> Callable[..., Any]:
-        if kernel not in KERNELS:
+        if kernel not in kernel_names():
             raise AttributeError(f"backend {self.name!r} has no kernel {kernel!r}")
         source = self.source_of(kernel)
         if source == self.name:
-            return getattr(self._load(), kernel)
-        if kernel not in self._told:
-            self._told.add(kernel)
+            found = getattr(self._load(), kernel)
+        else:
             _log.debug("backend %r has no %s: using the %s rung's", self.name, kernel, source)
-        return getattr(_rung(source), kernel)
+            found = getattr(_rung(source), kernel)
+        self.__dict__[kernel] = found  # the next call finds it without coming here
+        return found
 
     def source_of(self, kernel: str) -> str:
         """Return the name of the rung that `backend.<kernel>` would run on."""
@@ -107,7 +103,7 @@ def current_backend() -> Backend:
 def use_backend(backend: str | Backend | object) -> Iterator[Backend]:
     """Run the block, in this thread, on a rung given by name, a `Backend`, or your own module.
 
-    A module needs only some of `KERNELS`. Raises ArgumentError for a name that is not a rung.
+    A module needs only some of the kernels. Raises ArgumentError for a name that is no rung.
     """
     token = _chosen.set(_resolve(backend))
     try:
@@ -133,10 +129,10 @@ def _resolve(backend: object) -> Backend:
     if isinstance(backend, str):
         return _rung(backend)
     name = getattr(backend, "__name__", type(backend).__name__)
-    if not any(hasattr(backend, kernel) for kernel in KERNELS):
+    if not any(hasattr(backend, kernel) for kernel in kernel_names()):
         raise ArgumentError(
             f"backend {name!r} has none of the kernels. Give it at least one function named "
-            f"{', '.join(KERNELS[:3])} or another of minicnn.kernels.KERNELS."
+            f"{', '.join(kernel_names()[:3])} or another of minicnn.kernels.kernel_names()."
         )
     return Backend(name, backend)
 
