@@ -108,11 +108,11 @@ def test_a_missing_kernel_comes_from_the_numpy_rung_and_says_so_once(
 
 def test_the_loops_rung_has_the_textbook_s_kernels_only() -> None:
     with use_backend("loops") as backend:
-        own = [kernel for kernel in kernels.kernel_names() if backend.source_of(kernel) == "loops"]
-    assert own == [
+        own = {kernel for kernel in kernels.kernel_names() if backend.source_of(kernel) == "loops"}
+    assert own == {
         *("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "conv2d_bias_grad"),
         *("unfold", "fold", "max_pool2d", "max_pool2d_grad"),
-    ]
+    }
 
 
 def test_a_backend_object_can_be_chosen_again() -> None:
