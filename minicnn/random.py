@@ -101,7 +101,7 @@ def next_operation() -> tuple[int, int]:
 def spawn_seed() -> int:
     """A seed for somebody who draws on their own, such as a DataLoader; no two get the same.
 
-    Spawning disturbs no other draws: a run with a validation loader drops out what one without does.
+    Spawning disturbs no other draws: with a validation loader, dropout masks stay what they were.
     """
     global _spawned
     with _lock:

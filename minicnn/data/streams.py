@@ -1,0 +1,117 @@
+"""Random numbers for one pass of a loader: streams that depend on (seed, epoch, index) alone.
+
+The order of an epoch and every sample in it have a stream each. So a transform draws the same
+numbers in whichever thread its sample is read, and whatever was read before.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minicnn import random
+
+_ORDER, _SAMPLE = 0, 1  # what a stream is for
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pass of a loader over its data. `stop` is set once nobody wants its batches any more."""
+
+    seed: int
+    epoch: int
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def order_stream(self) -> np.random.Generator:
+        """The random numbers that decide this epoch's order."""
+        return self._stream(_ORDER, 0)
+
+    def sample_stream(self, index: Any) -> np.random.Generator:
+        """The random numbers of one sample in this epoch."""
+        if hasattr(index, "__index__"):
+            return self._stream(_SAMPLE, index.__index__() % 2**64)
+        return self._stream(_SAMPLE, zlib.crc32(repr(index).encode()))
+
+    def _stream(self, purpose: int, index: int) -> np.random.Generator:
+        key = (self.epoch, purpose, index)
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
+
+
+class _Sample:
+    """The sample being read; its stream is made when a transform first asks."""
+
+    def __init__(self, run: Run, index: Any) -> None:
+        self._run, self._index = run, index
+        self._stream: np.random.Generator | None = None
+
+    def stream(self) -> np.random.Generator:
+        if self._stream is None:
+            self._stream = self._run.sample_stream(self._index)
+        return self._stream
+
+
+_run: ContextVar[Run | None] = ContextVar("minicnn_data_run", default=None)
+_sample: ContextVar[_Sample | None] = ContextVar("minicnn_data_sample", default=None)
+_order: ContextVar[np.random.Generator | None] = ContextVar("minicnn_data_order", default=None)
+
+
+def sample_rng() -> np.random.Generator:
+    """The generator for random transforms: of the sample that a loader is reading now.
+
+    It is seeded by (loader's seed, epoch, index), so results do not depend on batch size, workers
+    or their timing. Outside a loader it is the global generator of `minicnn.random`.
+    """
+    sample = _sample.get()
+    return random.generator() if sample is None else sample.stream()
+
+
+def order_rng() -> np.random.Generator:
+    """The generator for samplers: of the epoch that a loader is going through.
+
+    It is seeded by (loader's seed, epoch). Outside a loader it is the global generator.
+    """
+    order = _order.get()
+    return random.generator() if order is None else order
+
+
+def current_run() -> Run | None:
+    """The run that samples are being read for, if a loader reads them."""
+    return _run.get()
+
+
+@contextmanager
+def running(run: Run) -> Iterator[None]:
+    """Inside, samples are read for this run."""
+    run_token, sample_token = _run.set(run), _sample.set(None)
+    try:
+        yield
+    finally:
+        _sample.reset(sample_token)
+        _run.reset(run_token)
+
+
+@contextmanager
+def reading(run: Run, index: Any) -> Iterator[None]:
+    """Inside, `sample_rng()` is the stream of this sample."""
+    token = _sample.set(_Sample(run, index))
+    try:
+        yield
+    finally:
+        _sample.reset(token)
+
+
+@contextmanager
+def ordering(stream: np.random.Generator) -> Iterator[None]:
+    """Inside, `order_rng()` is this stream."""
+    token = _order.set(stream)
+    try:
+        yield
+    finally:
+        _order.reset(token)
