@@ -14,93 +14,39 @@ gradient, and the place on the tape where it was made.
 
 from __future__ import annotations
 
-import functools
 import heapq
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar
 from typing import Any, ClassVar
 
 import numpy as np
 
+from minicnn.grad_mode import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from minicnn.kernels import current_backend, use_backend
 from minicnn.kernels.errors import AutogradError, ShapeError
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 
-_grad_enabled: ContextVar[bool] = ContextVar("minicnn_grad_enabled", default=True)
+__all__ = [
+    "Function",
+    "Node",
+    "Variable",
+    "backward",
+    "enable_grad",
+    "grad",
+    "inference_mode",
+    "is_grad_enabled",
+    "no_grad",
+    "set_grad_enabled",
+]
+
 _order = itertools.count(1)  # next() on a count is atomic: threads may record side by side
-
-
-# --------------------------------------------------------------------------- recording on and off
-
-
-def is_grad_enabled() -> bool:
-    """Whether operations are being recorded on the tape right now (in this thread)."""
-    return _grad_enabled.get()
-
-
-class set_grad_enabled:
-    """Turn recording on or off: at once when called, until the end of the block under `with`.
-
-    Source: `torch.set_grad_enabled`.
-    """
-
-    def __init__(self, mode: bool) -> None:
-        self._mode = bool(mode)
-        self._before = [_grad_enabled.get()]
-        _grad_enabled.set(self._mode)
-
-    def __enter__(self) -> None:
-        self._before.append(_grad_enabled.get())
-        _grad_enabled.set(self._mode)
-
-    def __exit__(self, *exc: object) -> None:
-        self._before.pop()
-        _grad_enabled.set(self._before[-1])
-
-
-class _GradMode:
-    """A block, and a decorator with or without brackets, inside which is recorded or not."""
-
-    mode: ClassVar[bool]
-
-    def __new__(cls, function: Callable | None = None) -> Any:
-        return super().__new__(cls) if function is None else cls()(function)
-
-    def __init__(self, function: None = None) -> None:
-        self._before: list[bool] = []
-
-    def __enter__(self) -> None:
-        self._before.append(_grad_enabled.get())
-        _grad_enabled.set(self.mode)
-
-    def __exit__(self, *exc: object) -> None:
-        _grad_enabled.set(self._before.pop())
-
-    def __call__(self, function: Callable) -> Callable:
-        @functools.wraps(function)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with type(self)():
-                return function(*args, **kwargs)
-
-        return wrapped
-
-
-class no_grad(_GradMode):
-    """Inside the block (or decorated function) nothing is recorded: results need no gradient."""
-
-    mode = False
-
-
-class inference_mode(no_grad):
-    """`no_grad` under the name that PyTorch users reach for when evaluating."""
-
-
-class enable_grad(_GradMode):
-    """Record again inside a `no_grad` block."""
-
-    mode = True
 
 
 # ------------------------------------------------------------------------------------- variables
@@ -285,7 +231,7 @@ class Function:
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward on the arrays of `args` and, where a gradient may be wanted, record it."""
         needs = tuple(isinstance(a, Variable) and a._requires_grad for a in args)
-        record = _grad_enabled.get() and any(needs)
+        record = is_grad_enabled() and any(needs)
         node = Node(cls, needs if record else (False,) * len(args))
         arrays = [a.array if isinstance(a, Variable) else a for a in args]
         result = cls.forward(node, *arrays, **kwargs)
