@@ -47,6 +47,8 @@ class _Task:
         if self._error is None:
             return self._batch
         try:
+            if isinstance(self._error, StopIteration):  # would end the epoch in silence
+                raise RuntimeError("a loader's worker raised StopIteration") from self._error
             raise self._error
         finally:
             self._error = None  # it holds this frame, which holds it

@@ -159,7 +159,7 @@ def read_archive(path: str | os.PathLike[str]) -> Archive:
     Raises DataError, naming the file, if it is missing, damaged, or holds something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             images, labels, names = (archive[k] for k in ("images", "labels", "class_names"))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file. {AGAIN}") from None

@@ -1,6 +1,6 @@
 """Which silhouette is for training, which for validation and which for the test: a committed list.
 
-    python -m minicnn.datasets.split        # writes files/animal_silhouettes_split.json again
+    write_split()       # writes files/animal_silhouettes_split.json again
 
 Of each class, an eighth (rounded) is for validation and as many for the test. Images are drawn in
 the order of SHA-256("seed:index"), which no release of NumPy can change. The list is read, never
@@ -68,7 +68,7 @@ def read_split(path: str | os.PathLike[str]) -> dict[str, list[int]]:
         ) from error
 
 
-if __name__ == "__main__":
+def write_split() -> None:
+    """Make the committed list again."""
     with np.load(ARCHIVE) as archive:
-        SPLIT_LIST.write_text(split_text(ARCHIVE, archive["labels"]))
-    print(f"wrote {SPLIT_LIST}")
+        SPLIT_LIST.write_text(split_text(ARCHIVE, archive["labels"]), encoding="utf-8")
