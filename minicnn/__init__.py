@@ -19,7 +19,6 @@ from minicnn.creation import (
     from_numpy,
     full,
     full_like,
-    get_default_dtype,
     linspace,
     ones,
     ones_like,
@@ -29,14 +28,24 @@ from minicnn.creation import (
     randn,
     randn_like,
     randperm,
-    set_default_dtype,
     tensor,
     zeros,
     zeros_like,
 )
 from minicnn.device import cuda, device
 from minicnn.dtypes import bool_ as bool
-from minicnn.dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
+from minicnn.dtypes import (
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    set_default_dtype,
+    uint8,
+)
 from minicnn.functions import *  # noqa: F403
 from minicnn.kernels import set_default_backend, use_backend
 from minicnn.printing import set_printoptions

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -29,7 +30,7 @@ from minicnn.grad_mode import (
     set_grad_enabled,
 )
 from minicnn.kernels import current_backend, use_backend
-from minicnn.kernels.errors import AutogradError, ShapeError
+from minicnn.kernels.errors import AutogradError, DtypeError, ShapeError
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 
@@ -53,20 +54,24 @@ _order = itertools.count(1)  # next() on a count is atomic: threads may record s
 
 
 class Version:
-    """How often the memory behind an array was changed in place; shared by all its views."""
+    """How often the memory behind an array was changed in place; shared by all its views.
 
-    __slots__ = ("n",)
+    `moves` counts the changes that also moved the changed variable on the tape. Views taken before
+    such a move show the new numbers, but are recorded as views of the old ones.
+    """
+
+    __slots__ = ("moves", "n")
 
     def __init__(self) -> None:
-        self.n = 0
+        self.n = self.moves = 0
 
 
 class Variable:
     """An array with a gradient and a place on the tape; `Tensor` is its public subclass."""
 
     __slots__ = (
-        "__weakref__", "_hooks", "_is_view", "_node", "_requires_grad", "_retains_grad",
-        "_slot", "_version", "array", "grad",
+        "__weakref__", "_hooks", "_is_view", "_moves", "_node", "_requires_grad",
+        "_retains_grad", "_slot", "_version", "array", "grad",
     )  # fmt: skip
 
     # `minicnn.tensor` puts Tensor here: what Function.apply wraps its results in.
@@ -80,6 +85,7 @@ class Variable:
         self._slot = 0  # which of that node's outputs it is
         self._version = Version()
         self._is_view = False
+        self._moves = 0  # of a view: its version's `moves` when it was taken
         self._hooks: list[Callable] | None = None
         self._retains_grad = False
 
@@ -103,6 +109,13 @@ class Variable:
         """True for what the user made, False for what an operation recorded."""
         return self._node is None
 
+    def _refuse_outdated_view(self, op: str) -> None:
+        if self._is_view and self._moves != self._version.moves:
+            raise AutogradError(
+                f"{op}: this view was taken before an operation in place changed the tensor it "
+                "shows, so its gradient would be wrong. Take the view again after the change."
+            )
+
 
 class Node:
     """One recorded application of a Function: the `ctx` its forward and backward receive.
@@ -113,7 +126,7 @@ class Node:
     """
 
     __slots__ = (
-        "__dict__", "_backend", "_hooks", "_saved", "edges", "freed", "function",
+        "__dict__", "_backend", "_hooks", "_retained", "_saved", "edges", "freed", "function",
         "needs_input_grad", "number", "outputs",
     )  # fmt: skip
 
@@ -127,6 +140,7 @@ class Node:
         self.freed = False
         self._saved: tuple = ()
         self._hooks: dict[int, list[Callable]] = {}
+        self._retained: list[weakref.ref[Variable]] = []  # outputs that keep their gradient
         self._backend = current_backend()  # backward runs on the rung that forward ran on
 
     @property
@@ -233,14 +247,20 @@ class Function:
         needs = tuple(isinstance(a, Variable) and a._requires_grad for a in args)
         record = is_grad_enabled() and any(needs)
         node = Node(cls, needs if record else (False,) * len(args))
+        if is_grad_enabled():
+            for a in args:
+                if isinstance(a, Variable):
+                    a._refuse_outdated_view(node.name)
         arrays = [a.array if isinstance(a, Variable) else a for a in args]
-        result = cls.forward(node, *arrays, **kwargs)
+        with np.errstate(all="ignore"):  # 1/0 is inf and 0/0 is NaN, without NumPy's warnings
+            result = cls.forward(node, *arrays, **kwargs)
 
         outputs = result if isinstance(result, tuple) else (result,)
         variables = [Variable.result_class(_as_array(array)) for array in outputs]
         if cls.is_view:
             variables[0]._version = args[0]._version
             variables[0]._is_view = True
+            variables[0]._moves = args[0]._version.moves
         if record:
             cls._record(node, args, variables)
         return tuple(variables) if isinstance(result, tuple) else variables[0]
@@ -292,15 +312,22 @@ def _run(
     seeds: Sequence[Array],
     retain_graph: bool,
     deliver: Callable[[Variable, _Sum], None],
-    watched: dict[tuple[int, int], list[Variable]],
+    wanted: Sequence[Variable] | None = None,
 ) -> None:
-    """Push `seeds` from `roots` through the tape; hand each leaf its finished sum."""
+    """Push `seeds` from `roots` through the tape; hand each leaf, or each wanted, its sum."""
+    watched: dict[tuple[int, int], list[Variable]] = {}
+    for variable in wanted or ():
+        if variable._node is not None:
+            watched.setdefault((variable._node.number, variable._slot), []).append(variable)
+    asked = None if wanted is None else {id(variable) for variable in wanted}
     pending: dict[int, list[_Sum | None]] = {}  # node number -> one sum per output
     leaves: dict[int, tuple[Variable, _Sum]] = {}
     heap: list[tuple[int, Node]] = []
 
     def push(edge: tuple[Node, int] | Variable, gradient: Array, fresh: bool) -> None:
         if isinstance(edge, Variable):
+            if asked is not None and id(edge) not in asked:
+                return
             found = leaves.get(id(edge))
             if found is None:
                 leaves[id(edge)] = (edge, _Sum(gradient, fresh))
@@ -324,7 +351,7 @@ def _run(
     while heap:
         _, node = heapq.heappop(heap)
         grads = _output_gradients(node, pending.pop(node.number), watched, deliver)
-        with use_backend(node.backend):
+        with use_backend(node.backend), np.errstate(all="ignore"):
             results = node.function.backward(node, *grads)
         del grads
         fresh = node.function.fresh_gradients
@@ -335,7 +362,7 @@ def _run(
             node._release()
 
     for variable, total in leaves.values():
-        for hook in variable._hooks or ():
+        for hook in tuple(variable._hooks or ()):
             _call_hook(hook, total)
         deliver(variable, total)
 
@@ -358,8 +385,12 @@ def _output_gradients(
                 shape, dtype = node.outputs[slot]
                 sums[slot] = _Sum(np.zeros(shape, dtype), True)
             continue
-        for hook in node._hooks.get(slot, ()):
+        for hook in tuple(node._hooks.get(slot, ())):
             _call_hook(hook, total)
+        for reference in node._retained:
+            retaining = reference()
+            if retaining is not None and retaining._node is node and retaining._slot == slot:
+                _accumulate(retaining, _Sum(total.array, False))
         for variable in watched.get((node.number, slot), ()):
             deliver(variable, _Sum(total.array, False))
     return [None if total is None else total.array for total in sums]
@@ -369,7 +400,12 @@ def _call_hook(hook: Callable, total: _Sum) -> None:
     replaced = hook(Variable.result_class(total.array))
     total.owned = False  # the hook may have kept it
     if replaced is not None:
-        total.array = replaced.array
+        if replaced.array.shape != total.array.shape:
+            raise ShapeError(
+                f"hook: returned a gradient of shape {replaced.array.shape} instead of "
+                f"{total.array.shape}"
+            )
+        total.array = replaced.array.astype(total.array.dtype, copy=False)
 
 
 def _pair(node: Node, results: Any) -> Iterator[tuple[tuple[Node, int] | Variable, Array]]:
@@ -404,6 +440,7 @@ def _seeds(outputs: Sequence[Variable], grads: Sequence[Any] | None) -> list[Arr
         )
     seeds = []
     for output, grad in zip(outputs, given, strict=True):
+        output._refuse_outdated_view("backward")
         if not output._requires_grad:
             raise AutogradError(
                 "backward: the tensor does not require a gradient and was not recorded. Set "
@@ -418,6 +455,10 @@ def _seeds(outputs: Sequence[Variable], grads: Sequence[Any] | None) -> list[Arr
                 )
             seeds.append(np.ones_like(array))
         else:
+            if not isinstance(grad, Variable | np.ndarray):
+                raise DtypeError(
+                    f"backward: the gradient must be a Tensor, got {type(grad).__name__}"
+                )
             seed = grad.array if isinstance(grad, Variable) else grad
             if seed.shape != array.shape:
                 raise ShapeError(
@@ -431,7 +472,7 @@ def _refuse_create_graph(create_graph: bool) -> None:
     if create_graph:
         raise AutogradError(
             "backward: create_graph=True asks for derivatives of derivatives, which this engine "
-            "does not record. Use minicnn.autograd.gradcheck or finite differences of the gradient."
+            "does not record. Use finite differences of the gradient."
         )
 
 
@@ -451,16 +492,17 @@ def backward(
     """
     _refuse_create_graph(create_graph)
     outputs, grads = _as_lists(tensors, grad_tensors)
+    _run(outputs, _seeds(outputs, grads), retain_graph, _accumulate)
 
-    def deliver(variable: Variable, total: _Sum) -> None:
-        if variable.grad is not None:
-            # Not in place: the user may hold the old .grad, and reading it again must not surprise.
-            variable.grad = Variable.result_class(variable.grad.array + total.array)
-        else:
-            array = total.array if total.owned else total.array.copy()
-            variable.grad = Variable.result_class(array)
 
-    _run(outputs, _seeds(outputs, grads), retain_graph, deliver, watched={})
+def _accumulate(variable: Variable, total: _Sum) -> None:
+    """Add a finished gradient to `.grad`, in an array that nobody else holds."""
+    if variable.grad is not None:
+        # Not in place: the user may hold the old .grad, and reading it again must not surprise.
+        variable.grad = Variable.result_class(variable.grad.array + total.array)
+    else:
+        array = total.array if total.owned else total.array.copy()
+        variable.grad = Variable.result_class(array)
 
 
 def grad(
@@ -479,20 +521,14 @@ def grad(
     _refuse_create_graph(create_graph)
     outs, grads = _as_lists(outputs, grad_outputs)
     wanted = [inputs] if isinstance(inputs, Variable) else list(inputs)
-    watched: dict[tuple[int, int], list[Variable]] = {}
-    for variable in wanted:
-        if not variable._requires_grad:
-            raise AutogradError("grad: one of the inputs does not require a gradient")
-        if variable._node is not None:
-            watched.setdefault((variable._node.number, variable._slot), []).append(variable)
+    if not all(variable._requires_grad for variable in wanted):
+        raise AutogradError("grad: one of the inputs does not require a gradient")
     found: dict[int, Array] = {}
-    asked = {id(variable) for variable in wanted}
 
     def deliver(variable: Variable, total: _Sum) -> None:
-        if id(variable) in asked:
-            found[id(variable)] = total.array if total.owned else total.array.copy()
+        found[id(variable)] = total.array if total.owned else total.array.copy()
 
-    _run(outs, _seeds(outs, grads), retain_graph, deliver, watched)
+    _run(outs, _seeds(outs, grads), retain_graph, deliver, wanted)
     missing = [i for i, variable in enumerate(wanted) if id(variable) not in found]
     if missing and not allow_unused:
         raise AutogradError(

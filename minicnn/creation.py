@@ -10,25 +10,9 @@ import numpy as np
 
 from minicnn import dtypes, random
 from minicnn.device import require_available
+from minicnn.dtypes import get_default_dtype
 from minicnn.errors import ArgumentError, DtypeError, ShapeError
 from minicnn.tensor import Tensor
-
-_default_dtype = dtypes.float32
-
-
-def set_default_dtype(dtype: Any) -> None:
-    """What Python floats become: float32 (the default) or float64."""
-    global _default_dtype
-    found = dtypes.as_dtype(dtype, "set_default_dtype")
-    if found not in (dtypes.float32, dtypes.float64):
-        raise DtypeError(f"set_default_dtype: expected float32 or float64, got {found}")
-    _default_dtype = found
-
-
-def get_default_dtype() -> np.dtype:
-    """What Python floats become."""
-    return _default_dtype
-
 
 def _finish(array: np.ndarray, device: Any, requires_grad: bool) -> Tensor:
     if device is not None:
@@ -46,6 +30,14 @@ def _shape(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     if any(n < 0 for n in shape):
         raise ShapeError(f"{op}: sizes must be >= 0, got {shape}")
     return shape
+
+
+def _number(op: str, value: Any) -> Any:
+    """`value` as a Python number, also from a NumPy scalar or a tensor of one element."""
+    number = value.item() if isinstance(value, np.generic | Tensor) else value
+    if not isinstance(number, bool | int | float):
+        raise ArgumentError(f"{op}: expected a number, got {type(value).__name__}")
+    return number
 
 
 def _plain(data: Any) -> Any:
@@ -73,7 +65,7 @@ def tensor(
         except ValueError:
             raise ShapeError("tensor: the nested sequences have different lengths") from None
         if dtype is None and array.dtype == np.float64:
-            array = array.astype(_default_dtype if _all_python_floats(data) else array.dtype)
+            array = array.astype(get_default_dtype() if _all_python_floats(data) else array.dtype)
     if array.dtype.kind not in "biuf":
         raise DtypeError(f"tensor: expected numbers, got {type(data).__name__} of {array.dtype}")
     wanted = dtypes.as_dtype(array.dtype if dtype is None else dtype, "tensor")
@@ -118,33 +110,28 @@ def full(
     requires_grad: bool = False,
 ) -> Tensor:
     """A tensor filled with one number, whose type decides the dtype unless given."""
+    fill_value = _number("full", fill_value)
     if dtype is None:
-        dtype = (
-            dtypes.bool_
-            if isinstance(fill_value, bool)
-            else dtypes.int64
-            if isinstance(fill_value, int)
-            else _default_dtype
-        )
+        dtype = dtypes.result_type(fill_value)
     array = np.full(_shape("full", (size,)), fill_value, dtypes.as_dtype(dtype))
     return _finish(array, device, requires_grad)
 
 
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros."""
-    array = np.zeros(_shape("zeros", size), dtypes.as_dtype(dtype or _default_dtype))
+    array = np.zeros(_shape("zeros", size), dtypes.as_dtype(dtype or get_default_dtype()))
     return _finish(array, device, requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of ones."""
-    array = np.ones(_shape("ones", size), dtypes.as_dtype(dtype or _default_dtype))
+    array = np.ones(_shape("ones", size), dtypes.as_dtype(dtype or get_default_dtype()))
     return _finish(array, device, requires_grad)
 
 
 def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor whose elements are whatever the memory held."""
-    array = np.empty(_shape("empty", size), dtypes.as_dtype(dtype or _default_dtype))
+    array = np.empty(_shape("empty", size), dtypes.as_dtype(dtype or get_default_dtype()))
     return _finish(array, device, requires_grad)
 
 
@@ -190,12 +177,11 @@ def arange(
     """start, start+step, … below `end`; with one argument, 0 … argument-1."""
     if end is None:
         start, end = 0, start
+    start, end, step = (_number("arange", v) for v in (start, end, step))
     if step == 0 or (end - start) / step < 0:
         raise ArgumentError(f"arange: the step {step} does not lead from {start} to {end}")
     if dtype is None:
-        dtype = (
-            dtypes.int64 if all(isinstance(v, int) for v in (start, end, step)) else _default_dtype
-        )
+        dtype = dtypes.result_type(start, end, step)
     count = math.ceil((end - start) / step)
     array = (start + step * np.arange(count)).astype(dtypes.as_dtype(dtype))
     return _finish(array, device, requires_grad)
@@ -205,13 +191,13 @@ def linspace(
     start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """`steps` numbers evenly from `start` to `end`, both included."""
-    array = np.linspace(start, end, steps).astype(dtypes.as_dtype(dtype or _default_dtype))
+    array = np.linspace(start, end, steps).astype(dtypes.as_dtype(dtype or get_default_dtype()))
     return _finish(array, None, requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None) -> Tensor:
     """The identity matrix (n, m)."""
-    return Tensor(np.eye(n, m, dtype=dtypes.as_dtype(dtype or _default_dtype)))
+    return Tensor(np.eye(n, m, dtype=dtypes.as_dtype(dtype or get_default_dtype())))
 
 
 def rand(
@@ -222,7 +208,7 @@ def rand(
     generator: Any = None,
 ) -> Tensor:
     """Random numbers, uniform in [0, 1)."""
-    wanted = dtypes.as_dtype(dtype or _default_dtype)
+    wanted = dtypes.as_dtype(dtype or get_default_dtype())
     array = random.generator(generator).random(_shape("rand", size), wanted)
     return _finish(np.asarray(array), device, requires_grad)
 
@@ -235,7 +221,7 @@ def randn(
     generator: Any = None,
 ) -> Tensor:
     """Random numbers from the normal distribution of mean 0 and standard deviation 1."""
-    wanted = dtypes.as_dtype(dtype or _default_dtype)
+    wanted = dtypes.as_dtype(dtype or get_default_dtype())
     array = random.generator(generator).standard_normal(_shape("randn", size), wanted)
     return _finish(np.asarray(array), device, requires_grad)
 

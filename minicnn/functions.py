@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.ops import elementwise, shaping
+from minicnn.ops import choice, elementwise, shaping
 from minicnn.tensor import Tensor
 
 add, sub, mul, div, pow = (
     elementwise.add, elementwise.sub, elementwise.mul, elementwise.div, elementwise.pow,
 )  # fmt: skip
-maximum, minimum, where = elementwise.maximum, elementwise.minimum, elementwise.where
+maximum, minimum, where = elementwise.maximum, elementwise.minimum, choice.where
 eq, ne, lt, le, gt, ge = (
     elementwise.eq, elementwise.ne, elementwise.lt, elementwise.le, elementwise.gt, elementwise.ge,
 )  # fmt: skip

@@ -69,7 +69,12 @@ class no_grad(_GradMode):
 
 
 class inference_mode(no_grad):
-    """`no_grad` under the name that PyTorch users reach for when evaluating."""
+    """`no_grad` under the name that PyTorch users reach for when evaluating; False records."""
+
+    def __new__(cls, function: Callable | bool | None = None) -> Any:
+        if isinstance(function, bool):
+            return no_grad() if function else enable_grad()
+        return super().__new__(cls, function)
 
 
 class enable_grad(_GradMode):

@@ -41,6 +41,14 @@ class Size(tuple):
     def __add__(self, other: Any) -> Size:
         return Size(tuple(self) + tuple(other))
 
+    def __radd__(self, other: Any) -> Size:
+        return Size(tuple(other) + tuple(self))
+
+    def __mul__(self, count: Any) -> Size:
+        return Size(tuple(self) * count)
+
+    __rmul__ = __mul__
+
 
 class Tensor(Arithmetic, Reduction, Shaping, InPlace):
     """An n-dimensional array with reverse-mode differentiation.
@@ -213,6 +221,7 @@ class Tensor(Arithmetic, Reduction, Shaping, InPlace):
         view = Tensor(self.array)
         view._version = self._version
         view._is_view = self._is_view
+        view._moves = self._version.moves
         return view
 
     @property
@@ -332,18 +341,11 @@ class Tensor(Arithmetic, Reduction, Shaping, InPlace):
 
     def retain_grad(self) -> None:
         """Keep this intermediate result's gradient in `.grad`, as leaves do."""
-        if self._node is None or self._retains_grad:
-            return
-        self._retains_grad = True
-        me = weakref.ref(self)
-
-        def keep(gradient: Tensor) -> None:
-            tensor = me()
-            if tensor is not None:
-                kept = gradient.array.copy()
-                tensor.grad = Tensor(kept if tensor.grad is None else tensor.grad.array + kept)
-
-        self.register_hook(keep)
+        if not self._requires_grad:
+            raise AutogradError("retain_grad: this tensor does not require a gradient")
+        if self._node is not None and not self._retains_grad:
+            self._retains_grad = True
+            self._node._retained.append(weakref.ref(self))
 
     @property
     def retains_grad(self) -> bool:  # type: ignore[valid-type]
@@ -361,6 +363,7 @@ class RemovableHook:
         """Take the hook back; a second time does nothing."""
         if self._hook in self._hooks:
             self._hooks.remove(self._hook)
+        self._hooks = []  # the same function may be registered twice; it is taken back once
 
 
 Variable.result_class = Tensor

@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn.autograd import Variable
 from minicnn.kernels.errors import ShapeError
-from minicnn.ops import activation, elementwise, linear
+from minicnn.ops import activation, choice, elementwise, linear
 
 if TYPE_CHECKING:
     from minicnn.tensor import Tensor
@@ -94,9 +94,13 @@ class Arithmetic(Variable):
         return elementwise.ge(self, other)
 
     def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        if other is None or isinstance(other, str):
+            return NotImplemented  # `tensor == None` is plainly False
         return elementwise.eq(self, other)
 
     def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        if other is None or isinstance(other, str):
+            return NotImplemented
         return elementwise.ne(self, other)
 
     def __neg__(self) -> Tensor:
@@ -130,7 +134,7 @@ class Arithmetic(Variable):
 
     def clamp(self, min: Any = None, max: Any = None) -> Tensor:
         """Limited to [min, max]; either may be left out."""
-        return elementwise.clamp(self, min, max)
+        return choice.clamp(self, min, max)
 
     clip = clamp
 
@@ -144,11 +148,11 @@ class Arithmetic(Variable):
 
     def where(self, condition: Tensor, other: Any) -> Tensor:
         """Itself where `condition` holds, `other` elsewhere."""
-        return elementwise.where(condition, self, other)
+        return choice.where(condition, self, other)
 
     def masked_fill(self, mask: Tensor, value: Any) -> Tensor:
         """`value` where `mask` is True, itself elsewhere."""
-        return elementwise.where(mask, self._new(np.asarray(value, self.dtype)), self)
+        return choice.where(mask, self._new(np.asarray(value, self.dtype)), self)
 
     def logical_not(self) -> Tensor:
         """True where zero."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minicnn import autograd, random
+from minicnn import autograd, dtypes, random
 from minicnn.autograd import Variable
-from minicnn.kernels.errors import AutogradError, DtypeError, ShapeError
-from minicnn.ops import elementwise, indexing, shaping
+from minicnn.kernels.errors import ArgumentError, AutogradError, DtypeError, ShapeError
+from minicnn.ops import choice, elementwise, indexing, shaping
 
 
 class InPlace(Variable):
@@ -34,13 +35,14 @@ class InPlace(Variable):
             raise AutogradError(
                 f"{op}: a view of a recorded tensor cannot be changed in place. Use .clone() first."
             )
+        self._refuse_read_only(op)
         result = compute(self._shadow() if tracked else self)
         if result.array.shape != self.array.shape:
             raise ShapeError(
                 f"{op}: the result has shape {result.array.shape}, which does not fit into "
                 f"{self.array.shape}"
             )
-        if not np.can_cast(result.array.dtype, self.array.dtype, "same_kind"):
+        if not dtypes.can_cast(result.array.dtype, self.array.dtype):
             raise DtypeError(
                 f"{op}: the result is {result.array.dtype}, which does not fit into "
                 f"{self.array.dtype}"
@@ -53,6 +55,9 @@ class InPlace(Variable):
         self._version.n += 1
         if result._requires_grad:
             self._requires_grad, self._node, self._slot = True, result._node, result._slot
+            self._version.moves += 1
+            if self._retains_grad:
+                self._node._retained.append(weakref.ref(self))
         return self
 
     def _shadow(self) -> Any:
@@ -61,11 +66,19 @@ class InPlace(Variable):
         copy._requires_grad, copy._node, copy._slot = self._requires_grad, self._node, self._slot
         return copy
 
+    def _refuse_read_only(self, op: str) -> None:
+        if not self.array.flags.writeable:
+            raise ArgumentError(
+                f"{op}: this memory is read-only: an expanded tensor, whose elements share it, or "
+                "a read-only array. Work on a .clone()."
+            )
+
     def __setitem__(self, index: Any, value: Any) -> None:
         wants_grad = (isinstance(value, Variable) and value._requires_grad) or self._requires_grad
         if wants_grad and autograd.is_grad_enabled():
             self._replace("index", lambda x: indexing.setitem(x, index, value))
         else:
+            self._refuse_read_only("index")
             indexing.assign(self, index, value)
 
     def copy_(self, other: Any) -> Any:
@@ -115,7 +128,7 @@ class InPlace(Variable):
 
     def clamp_(self, min: Any = None, max: Any = None) -> Any:
         """`clamp`, in place."""
-        return self._replace("clamp_", lambda x: elementwise.clamp(x, min, max))
+        return self._replace("clamp_", lambda x: choice.clamp(x, min, max))
 
     def __iadd__(self, other: Any) -> Any:
         return self.add_(other)

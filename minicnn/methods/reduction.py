@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minicnn import autograd
+from minicnn import autograd, dtypes
 from minicnn.autograd import Variable
 from minicnn.kernels.errors import ArgumentError, AutogradError
-from minicnn.ops import elementwise, reduce
+from minicnn.ops import elementwise, reduce, shaping
 
 Dims = int | tuple[int, ...] | list[int] | None
 
@@ -139,7 +139,7 @@ class Reduction(Variable):
     def norm(self, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
         """The p-norm, (Σ|x|^p)^(1/p)."""
         if p == 2:
-            return elementwise.sqrt(reduce.sum(elementwise.mul(self, self), dim, keepdim))
+            return reduce.norm(self, dim, keepdim)
         if p == math.inf:
             return elementwise.abs(self).amax(dim, keepdim)
         return (elementwise.abs(self) ** p).sum(dim, keepdim) ** (1 / p)
@@ -158,4 +158,6 @@ class Reduction(Variable):
             raise AutogradError(
                 "cumsum: has no gradient in this engine. Use .detach().cumsum(dim)."
             )
-        return self._new(np.cumsum(self.array, axis=dim))
+        axis = shaping.normalize_axis("cumsum", dim, self.ndim)
+        dtype = self.dtype if dtypes.is_floating(self.dtype) else dtypes.int64
+        return self._new(np.cumsum(self.array, axis, dtype).reshape(self.array.shape))

@@ -56,12 +56,12 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            for pre_hook in self._forward_pre_hooks:
+            for pre_hook in tuple(self._forward_pre_hooks):  # a hook may remove itself
                 changed = pre_hook(self, args)
                 if changed is not None:
                     args = changed if isinstance(changed, tuple) else (changed,)
             result = self.forward(*args, **kwargs)
-            for hook in self._forward_hooks:
+            for hook in tuple(self._forward_hooks):
                 changed = hook(self, args, result)
                 if changed is not None:
                     result = changed
@@ -241,8 +241,9 @@ class Module:
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training behaviour (dropout, batch statistics), all modules below included."""
-        for module in self.modules():
-            object.__setattr__(module, "training", bool(mode))
+        object.__setattr__(self, "training", bool(mode))
+        for module in self.children():
+            module.train(mode)  # not past a module whose own train() keeps part of it frozen
         return self
 
     def eval(self) -> Self:

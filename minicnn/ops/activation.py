@@ -8,6 +8,7 @@ import numpy as np
 
 from minicnn import dtypes
 from minicnn.autograd import Function, Variable
+from minicnn.ops.shaping import c_order
 
 
 class ReluFunction(Function):
@@ -17,14 +18,14 @@ class ReluFunction(Function):
 
     @staticmethod
     def forward(ctx, x):
-        y = ctx.backend.relu(np.ascontiguousarray(x))
+        y = ctx.backend.relu(c_order(x))
         ctx.save_for_backward(y)
         return y
 
     @staticmethod
     def backward(ctx, dy):
         (y,) = ctx.saved_tensors
-        return ctx.backend.relu_grad(np.ascontiguousarray(dy), y)
+        return ctx.backend.relu_grad(c_order(dy), y)
 
 
 def relu(x: Variable) -> Any:

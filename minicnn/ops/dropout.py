@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from minicnn.autograd import Function, Variable
 from minicnn.ops.elementwise import require_float
+from minicnn.ops.shaping import c_order
 
 
 class DropoutFunction(Function):
@@ -18,11 +17,11 @@ class DropoutFunction(Function):
     @staticmethod
     def forward(ctx, x, p, seed, offset):
         ctx.draw = p, seed, offset
-        return ctx.backend.dropout(np.ascontiguousarray(x), p, seed, offset)
+        return ctx.backend.dropout(c_order(x), p, seed, offset)
 
     @staticmethod
     def backward(ctx, dy):
-        return ctx.backend.dropout(np.ascontiguousarray(dy), *ctx.draw), None, None, None
+        return ctx.backend.dropout(c_order(dy), *ctx.draw), None, None, None
 
 
 def dropout(x: Variable, p: float, seed: int, offset: int) -> Any:

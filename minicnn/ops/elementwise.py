@@ -14,7 +14,7 @@ import numpy as np
 
 from minicnn import dtypes
 from minicnn.autograd import Function, Variable
-from minicnn.kernels.errors import DtypeError, ShapeError
+from minicnn.kernels.errors import ArgumentError, DtypeError, ShapeError
 
 
 class CastFunction(Function):
@@ -80,8 +80,14 @@ def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
     return gradient.sum(axis=axes, keepdims=True).reshape(shape)
 
 
-def _operands(op: str, a: Any, b: Any, floating: bool = False) -> tuple[Any, Any]:
-    """Both operands in their common dtype (a floating one if asked); scalars as Python numbers."""
+def operands(
+    op: str, a: Any, b: Any, *, floating: bool = False, compare: bool = False
+) -> tuple[Any, Any]:
+    """Both operands in their common dtype (a floating one if asked); scalars as Python numbers.
+
+    A number outside the range of an integer dtype wraps around, as sums and products do; in a
+    comparison it stays what it is.
+    """
     for x in (a, b):
         if not isinstance(x, Variable) and not dtypes.is_scalar(x):
             hint = " Wrap it in minicnn.tensor(...)." if isinstance(x, np.ndarray | list) else ""
@@ -95,14 +101,30 @@ def _operands(op: str, a: Any, b: Any, floating: bool = False) -> tuple[Any, Any
             "From the right, sizes must be equal, or one of them 1."
         ) from None
     dtype = (dtypes.float_result_type if floating else dtypes.result_type)(*arrays)
-    return _as(a, dtype), _as(b, dtype)
+    return _as(a, dtype, not compare), _as(b, dtype, not compare)
 
 
-def _as(x: Any, dtype: np.dtype) -> Any:
+def _as(x: Any, dtype: np.dtype, wrap: bool) -> Any:
     if isinstance(x, Variable):
         return cast(x, dtype)
-    kind = {"b": bool, "i": int, "u": int, "f": float}[dtype.kind]
-    return kind(x)
+    number = {"b": bool, "i": int, "u": int, "f": float}[dtype.kind](x)
+    return int(np.array(number).astype(dtype)) if wrap and dtype.kind in "iu" else number
+
+
+def _refuse_bool(op: str, *operands: Any) -> None:
+    """Raise if the operation would have to count with truth values."""
+    if all((x.array.dtype if isinstance(x, Variable) else type(x)) == bool for x in operands):
+        raise DtypeError(
+            f"{op}: truth values (bool) are no numbers here. Use ~, ^ or logical_not, or convert "
+            "with .int() or .float()."
+        )
+
+
+def _refuse_zero(op: str, divisor: Any) -> None:
+    """Raise if integers would be divided by zero, which has no integer result."""
+    array = divisor.array if isinstance(divisor, Variable) else np.asarray(divisor)
+    if array.dtype.kind in "biu" and not np.all(array):
+        raise ArgumentError(f"{op}: integers cannot be divided by zero. Convert with .float().")
 
 
 def _binary(
@@ -113,10 +135,12 @@ def _binary(
     *,
     keep: str,
     floating: bool = False,
+    check: Callable[[str, Any, Any], None] | None = None,
 ) -> Callable:
     """A broadcasting function y(a, b); its gradients are functions of (a, b, y, dy).
 
     Of a, b and y only those named in `keep` are saved for backward; the others come as None.
+    `check(name, a, b)` raises for operands, already of one dtype, that have no result.
     """
 
     class Binary(Function):
@@ -140,7 +164,10 @@ def _binary(
     Binary.__name__ = Binary.__qualname__ = f"{name.title()}Function"
 
     def function(a: Any, b: Any) -> Any:
-        return Binary.apply(*_operands(name, a, b, floating))
+        a, b = operands(name, a, b, floating=floating)
+        if check is not None:
+            check(name, a, b)
+        return Binary.apply(a, b)
 
     function.__name__ = function.__qualname__ = name
     return function
@@ -150,8 +177,29 @@ def _kept(keep: str, **arrays: Any) -> tuple[Any, ...]:
     return tuple(array if letter in keep else None for letter, array in arrays.items())
 
 
+def _check_divisor(op: str, a: Any, b: Any) -> None:
+    _refuse_bool(op, a, b)
+    _refuse_zero(op, b)
+
+
+def _check_power(op: str, a: Any, b: Any) -> None:
+    _refuse_bool(op, a, b)
+    exponent = b.array if isinstance(b, Variable) else np.asarray(b)
+    if exponent.dtype.kind == "i" and np.any(exponent < 0):
+        raise ArgumentError(
+            f"{op}: integers to negative powers are no integers. Convert with .float()."
+        )
+
+
 add = _binary("add", lambda a, b: a + b, lambda a, b, y, dy: dy, lambda a, b, y, dy: dy, keep="")
-sub = _binary("sub", lambda a, b: a - b, lambda a, b, y, dy: dy, lambda a, b, y, dy: -dy, keep="")
+sub = _binary(
+    "sub",
+    lambda a, b: a - b,
+    lambda a, b, y, dy: dy,
+    lambda a, b, y, dy: -dy,
+    keep="",
+    check=_refuse_bool,
+)
 mul = _binary(
     "mul", lambda a, b: a * b, lambda a, b, y, dy: dy * b, lambda a, b, y, dy: dy * a, keep="ab"
 )
@@ -169,6 +217,7 @@ pow = _binary(
     lambda a, b, y, dy: dy * b * _where_nonzero(b, lambda: a ** (b - 1)),
     lambda a, b, y, dy: dy * _times_log(y, a),
     keep="aby",
+    check=_check_power,
 )
 remainder = _binary(
     "remainder",
@@ -176,6 +225,7 @@ remainder = _binary(
     lambda a, b, y, dy: dy,
     lambda a, b, y, dy: -dy * np.floor_divide(a, b),
     keep="ab",
+    check=_check_divisor,
 )
 # Where both are equal each gets half, so that the two slopes add up to that of max(x, x) = x.
 maximum = _binary(
@@ -200,14 +250,12 @@ def _share(a: Any, b: Any, wins: Any) -> Any:
 
 def _where_nonzero(b: Any, power: Callable[[], Any]) -> Any:
     """a**(b-1), but 0 where b is 0: x**0 is constant, also at x = 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(np.equal(b, 0), 0, power())
+    return np.where(np.equal(b, 0), 0, power())
 
 
 def _times_log(y: Any, a: Any) -> Any:
     """y·log(a), with the limit 0 at a = 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(np.equal(a, 0), 0, y * np.log(a))
+    return np.where(np.equal(a, 0), 0, y * np.log(a))
 
 
 def _unary(
@@ -230,7 +278,9 @@ def _unary(
 
     def function(x: Variable) -> Any:
         if floating and not dtypes.is_floating(x.array.dtype):
-            x = cast(x, dtypes.float32)
+            x = cast(x, dtypes.get_default_dtype())
+        if not floating:
+            _refuse_bool(name, x)
         return Unary.apply(x)
 
     function.__name__ = function.__qualname__ = name
@@ -254,74 +304,22 @@ tanh = _unary("tanh", np.tanh, lambda x, y, dy: dy * (1 - y * y), keep="y")
 sigmoid = _unary("sigmoid", _sigmoid, lambda x, y, dy: dy * y * (1 - y), keep="y")
 
 
-class ClampFunction(Function):
-    """min(max(x, low), high); the slope is 1 from low to high, both included, and 0 outside."""
-
-    @staticmethod
-    def forward(ctx, x, low, high):
-        if ctx.needs_input_grad[0]:
-            inside = np.ones(x.shape, bool)
-            if low is not None:
-                inside &= x >= low
-            if high is not None:
-                inside &= x <= high
-            ctx.save_for_backward(inside)
-        return np.clip(x, low, high)
-
-    @staticmethod
-    def backward(ctx, dy):
-        (inside,) = ctx.saved_tensors
-        return dy * inside, None, None
-
-
-def clamp(x: Variable, min: float | None = None, max: float | None = None) -> Any:
-    """`x` limited to [min, max]; either may be None. min > max gives max everywhere."""
-    if min is None and max is None:
-        raise ShapeError("clamp: at least one of min and max must be given")
-    return ClampFunction.apply(x, min, max)
-
-
-class WhereFunction(Function):
-    """a where the condition holds, else b."""
-
-    @staticmethod
-    def forward(ctx, condition, a, b):
-        ctx.shapes = np.shape(a), np.shape(b)
-        ctx.save_for_backward(condition)
-        return np.where(condition, a, b)
-
-    @staticmethod
-    def backward(ctx, dy):
-        (condition,) = ctx.saved_tensors
-        da = db = None
-        if ctx.needs_input_grad[1]:
-            da = unbroadcast(np.where(condition, dy, dy.dtype.type(0)), ctx.shapes[0])
-        if ctx.needs_input_grad[2]:
-            db = unbroadcast(np.where(condition, dy.dtype.type(0), dy), ctx.shapes[1])
-        return None, da, db
-
-
-def where(condition: Variable, a: Any, b: Any) -> Any:
-    """`a` where `condition` is True, `b` elsewhere; all three broadcast."""
-    a, b = _operands("where", a, b)
-    if not isinstance(a, Variable) and not isinstance(b, Variable):
-        dtype = dtypes.result_type(a, b)
-        return Variable.result_class(np.where(condition.array, dtype.type(a), dtype.type(b)))
-    return WhereFunction.apply(condition, a, b)
-
-
-def _not_differentiable(name: str, compute: Callable) -> Callable:
+def _not_differentiable(name: str, compute: Callable, check: Callable | None = None) -> Callable:
     """Comparisons and integer arithmetic: results that carry no gradient."""
 
     def function(a: Any, b: Any) -> Any:
-        a, b = _operands(name, a, b)
+        a, b = operands(name, a, b, compare=name in _COMPARISONS)
+        if check is not None:
+            check(name, a, b)
         arrays = [x.array if isinstance(x, Variable) else x for x in (a, b)]
-        return Variable.result_class(np.asanyarray(compute(*arrays)))
+        with np.errstate(all="ignore"):
+            return Variable.result_class(np.asanyarray(compute(*arrays)))
 
     function.__name__ = function.__qualname__ = name
     return function
 
 
+_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 eq = _not_differentiable("eq", lambda a, b: a == b)
 ne = _not_differentiable("ne", lambda a, b: a != b)
 lt = _not_differentiable("lt", lambda a, b: a < b)
@@ -331,4 +329,4 @@ ge = _not_differentiable("ge", lambda a, b: a >= b)
 bitwise_and = _not_differentiable("bitwise_and", lambda a, b: a & b)
 bitwise_or = _not_differentiable("bitwise_or", lambda a, b: a | b)
 bitwise_xor = _not_differentiable("bitwise_xor", lambda a, b: a ^ b)
-floor_divide = _not_differentiable("floor_divide", np.floor_divide)
+floor_divide = _not_differentiable("floor_divide", np.floor_divide, _check_divisor)

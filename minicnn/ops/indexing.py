@@ -8,7 +8,8 @@ import numpy as np
 
 from minicnn.autograd import Function, Variable
 from minicnn.kernels.errors import DtypeError, OutOfRangeError, ShapeError
-from minicnn.ops.shaping import normalize_axis
+from minicnn.ops.elementwise import unbroadcast
+from minicnn.ops.shaping import normalize_axis, reshape
 
 
 def _raw(index: Any) -> Any:
@@ -26,15 +27,44 @@ def _raw(index: Any) -> Any:
     return index
 
 
-def _is_basic(index: Any) -> bool:
-    """Whether NumPy answers with a view: integers, slices, None and ... only."""
+def _split(index: Any, x: Variable) -> tuple[Any, Any]:
+    """(basic, advanced): x[index] is x[basic], a view, and then [advanced] of that, a copy.
+
+    Basic are integers, slices, None and `...`; advanced is None without index arrays or masks. The
+    order is PyTorch's: NumPy takes an integer beside an index array for one more index array, and
+    puts the result's axes elsewhere.
+    """
     parts = index if isinstance(index, tuple) else (index,)
-    return all(
-        p is None
-        or p is Ellipsis
-        or (isinstance(p, slice | int | np.integer) and not isinstance(p, bool))
-        for p in parts
-    )
+    if not any(_is_array(p) for p in parts):
+        # The final ... makes NumPy answer with a view even for a single element.
+        return parts if any(p is Ellipsis for p in parts) else (*parts, Ellipsis), None
+    used = sum(_axes_used(p) for p in parts)
+    basic: list[Any] = []
+    advanced: list[Any] = []
+    for part in parts:
+        if part is Ellipsis:
+            rest = [slice(None)] * (x.array.ndim - used)
+            basic += rest
+            advanced += rest
+        elif _is_array(part):
+            basic += [slice(None)] * _axes_used(part)
+            advanced.append(part)
+        else:
+            basic.append(part)
+            if part is None or isinstance(part, slice):
+                advanced.append(slice(None))
+    return (*basic, Ellipsis), tuple(advanced)
+
+
+def _is_array(part: Any) -> bool:
+    """Whether `part` chooses element by element; True and False alone are masks of no axes."""
+    return isinstance(part, np.ndarray | bool | np.bool_)
+
+
+def _axes_used(part: Any) -> int:
+    if part is None or part is Ellipsis or isinstance(part, bool | np.bool_):
+        return 0
+    return part.ndim if isinstance(part, np.ndarray) and part.dtype == bool else 1
 
 
 class SliceFunction(Function):
@@ -45,7 +75,7 @@ class SliceFunction(Function):
     @staticmethod
     def forward(ctx, x, index):
         ctx.shape, ctx.index = x.shape, index
-        return x[index] if isinstance(index, tuple) and Ellipsis in index else x[_ending(index)]
+        return x[index]
 
     @staticmethod
     def backward(ctx, dy):
@@ -54,17 +84,13 @@ class SliceFunction(Function):
         return dx, None
 
 
-def _ending(index: Any) -> Any:
-    """`index` with a final ..., so that NumPy answers with a view even for a single element."""
-    return (*index, Ellipsis) if isinstance(index, tuple) else (index, Ellipsis)
-
-
 class TakeFunction(Function):
     """x[index] with index arrays or masks: a copy; an element taken twice gets both gradients."""
 
     @staticmethod
     def forward(ctx, x, index):
-        ctx.shape, ctx.index = x.shape, index
+        ctx.shape = x.shape
+        ctx.index = _copied(index) if ctx.needs_input_grad[0] else None
         return x[index]
 
     @staticmethod
@@ -74,14 +100,22 @@ class TakeFunction(Function):
         return dx, None
 
 
+def _copied(index: Any) -> Any:
+    """The index with arrays of its own: the user may change theirs before backward."""
+    if index is None:
+        return None
+    return tuple(p.copy() if isinstance(p, np.ndarray) else p for p in index)
+
+
 def getitem(x: Variable, index: Any) -> Any:
-    """x[index]: a view for integers and slices, a copy for index arrays and masks."""
-    raw = _raw(index)
-    basic = _is_basic(raw)
-    if basic and isinstance(raw, tuple) and any(p is Ellipsis for p in raw):
-        raw = tuple(raw)
+    """x[index] as in PyTorch: views for integers and slices, copies for index arrays and masks."""
+    basic, advanced = _split(_raw(index), x)
     try:
-        return (SliceFunction if basic else TakeFunction).apply(x, raw)
+        if advanced is None:
+            return SliceFunction.apply(x, basic)
+        if any(p is not Ellipsis and p != slice(None) for p in basic):
+            x = SliceFunction.apply(x, basic)
+        return TakeFunction.apply(x, advanced)
     except IndexError as error:
         raise _index_error(x, error) from None
 
@@ -91,36 +125,48 @@ def _index_error(x: Variable, error: IndexError) -> OutOfRangeError:
 
 
 class SetItemFunction(Function):
-    """A copy of x in which x[index] = value: the gradient of those elements goes to the value."""
+    """A copy of x in which x[index] = value: what was there gets no gradient, the value gets it."""
 
     @staticmethod
-    def forward(ctx, x, value, index):
-        ctx.index = index
+    def forward(ctx, x, value, basic, advanced):
+        ctx.basic, ctx.advanced = basic, _copied(advanced)
         ctx.value_shape = np.shape(value)
         y = x.copy()
-        y[index] = value
+        _put(y, basic, advanced, value)
         return y
 
     @staticmethod
     def backward(ctx, dy):
-        from minicnn.ops.elementwise import unbroadcast
-
         dx = dvalue = None
         if ctx.needs_input_grad[0]:
             dx = dy.copy()
-            dx[ctx.index] = 0
+            _put(dx, ctx.basic, ctx.advanced, 0)
         if ctx.needs_input_grad[1]:
-            dvalue = unbroadcast(dy[ctx.index], ctx.value_shape)
-        return dx, dvalue, None
+            chosen = dy[ctx.basic]
+            chosen = chosen if ctx.advanced is None else chosen[ctx.advanced]
+            dvalue = unbroadcast(chosen, ctx.value_shape)
+        return dx, dvalue, None, None
+
+
+def _put(array: Any, basic: Any, advanced: Any, value: Any) -> None:
+    if advanced is None:
+        array[basic] = value
+    else:
+        array[basic][advanced] = value
 
 
 def setitem(x: Variable, index: Any, value: Any) -> Any:
     """The tensor that `x[index] = value` leaves behind, as a new one."""
-    raw = _raw(index)
     if not isinstance(value, Variable):
-        value = np.asarray(value, x.array.dtype)
+        value = Variable.result_class(np.asarray(value, x.array.dtype))
+    basic, advanced = _split(_raw(index), x)
     try:
-        return SetItemFunction.apply(x, value, raw)
+        chosen = x.array[basic] if advanced is None else x.array[basic][advanced]
+        # A value may have further leading axes of size 1.
+        extra = value.array.ndim - np.ndim(chosen)
+        if extra > 0 and set(value.array.shape[:extra]) == {1}:
+            value = reshape(value, value.array.shape[extra:])
+        return SetItemFunction.apply(x, value, basic, advanced)
     except IndexError as error:
         raise _index_error(x, error) from None
     except ValueError as error:
@@ -129,8 +175,9 @@ def setitem(x: Variable, index: Any, value: Any) -> Any:
 
 def assign(x: Variable, index: Any, value: Any) -> None:
     """x[index] = value in x's own memory, off the tape."""
+    basic, advanced = _split(_raw(index), x)
     try:
-        x.array[_raw(index)] = value.array if isinstance(value, Variable) else value
+        _put(x.array, basic, advanced, value.array if isinstance(value, Variable) else value)
     except IndexError as error:
         raise _index_error(x, error) from None
     except ValueError as error:

@@ -9,7 +9,7 @@ import numpy as np
 from minicnn import dtypes
 from minicnn.autograd import Function, Variable
 from minicnn.kernels.errors import DtypeError, OutOfRangeError, ShapeError
-from minicnn.ops.elementwise import require_float
+from minicnn.ops.elementwise import cast, require_float
 
 
 class SoftmaxCrossEntropyFunction(Function):
@@ -19,6 +19,7 @@ class SoftmaxCrossEntropyFunction(Function):
 
     @staticmethod
     def forward(ctx, logits, target):
+        target = np.ascontiguousarray(target)
         losses, log_probs = ctx.backend.softmax_cross_entropy(np.ascontiguousarray(logits), target)
         ctx.save_for_backward(log_probs, target)
         return losses
@@ -43,14 +44,15 @@ def softmax_cross_entropy(logits: Variable, target: Variable) -> Any:
         raise ShapeError(
             f"{op}: logits {shape} need labels of shape {shape[:1]}, got {target.array.shape}"
         )
-    labels = target.array.astype(np.int64, copy=False)
+    target = cast(target, dtypes.int64)
+    labels = target.array
     bad = np.flatnonzero((labels < 0) | (labels >= shape[1]))
     if bad.size:
         raise OutOfRangeError(
             f"{op}: label {labels[bad[0]]} at position {bad[0]} is outside 0..{shape[1] - 1} "
             f"({shape[1]} classes). Check the labels, or give the last layer more outputs."
         )
-    return SoftmaxCrossEntropyFunction.apply(logits, np.ascontiguousarray(labels))
+    return SoftmaxCrossEntropyFunction.apply(logits, target)
 
 
 class BCEWithLogitsFunction(Function):

@@ -81,8 +81,9 @@ class ProdFunction(Function):
         (x,) = ctx.saved_tensors
         x = np.moveaxis(x, ctx.axis, -1)
         ones = np.ones((*x.shape[:-1], 1), x.dtype)
-        before = np.cumprod(np.concatenate([ones, x[..., :-1]], -1), -1)
-        after = np.cumprod(np.concatenate([ones, x[..., :0:-1]], -1), -1)[..., ::-1]
+        size = x.shape[-1]
+        before = np.cumprod(np.concatenate([ones, x[..., :-1]], -1)[..., :size], -1)
+        after = np.cumprod(np.concatenate([ones, x[..., :0:-1]], -1)[..., :size], -1)[..., ::-1]
         dy = dy if ctx.keepdim else np.expand_dims(dy, ctx.axis)
         return np.moveaxis(before * after, -1, ctx.axis) * dy, None, None
 
@@ -105,6 +106,28 @@ def var(x: Variable, axis: Axes = None, correction: int = 1, keepdim: bool = Fal
     total = sum(mul(deviation, deviation), axes, keepdim)
     degrees = max(count - correction, 0)
     return div(total, degrees) if degrees else mul(total, float("nan"))
+
+
+class NormFunction(Function):
+    """√Σx²;  dx = x/norm·dnorm, and 0 where the norm is 0, which has no slope."""
+
+    @staticmethod
+    def forward(ctx, x, axes, keepdim):
+        y = np.sqrt(np.sum(x * x, axis=axes, keepdims=True))
+        ctx.keepdim = keepdim
+        ctx.save_for_backward(x, y)
+        return y if keepdim else y.squeeze(axes)
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, y = ctx.saved_tensors
+        return np.where(y == 0, x.dtype.type(0), x / y) * dy.reshape(y.shape), None, None
+
+
+def norm(x: Variable, axis: Axes = None, keepdim: bool = False) -> Any:
+    """The Euclidean norm over `axis`, of a floating-point tensor."""
+    _require_floating("norm", x)
+    return NormFunction.apply(x, normalize_axes("norm", axis, x.array.ndim), keepdim)
 
 
 class ExtremeFunction(Function):
@@ -151,7 +174,7 @@ class AmaxFunction(Function):
 def extreme(op: str, x: Variable, axis: int, keepdim: bool) -> tuple[Any, Any]:
     """`op` is "max" or "min": (values, indices) along one axis, the first of equals."""
     axis = normalize_axis(op, axis, x.array.ndim)
-    _require_some(op, x)
+    _require_some(op, x, (axis,))
     if x.array.ndim == 0:
         return clone(x), Variable.result_class(np.zeros((), np.int64))
     return ExtremeFunction.apply(x, axis, keepdim, np.argmax if op == "max" else np.argmin)
@@ -159,21 +182,22 @@ def extreme(op: str, x: Variable, axis: int, keepdim: bool) -> tuple[Any, Any]:
 
 def amax(op: str, x: Variable, axis: Axes = None, keepdim: bool = False) -> Any:
     """`op` is "max" or "min": the extreme value over any axes."""
-    _require_some(op, x)
-    pick = np.max if op == "max" else np.min
-    return AmaxFunction.apply(x, normalize_axes(op, axis, x.array.ndim), keepdim, pick)
+    axes = normalize_axes(op, axis, x.array.ndim)
+    _require_some(op, x, axes)
+    return AmaxFunction.apply(x, axes, keepdim, np.max if op == "max" else np.min)
 
 
-def _require_some(op: str, x: Variable) -> None:
-    if x.array.size == 0:
+def _require_some(op: str, x: Variable, axes: tuple[int, ...]) -> None:
+    if x.array.ndim and any(x.array.shape[axis] == 0 for axis in axes):
         raise ShapeError(
-            f"{op}: the tensor of shape {x.array.shape} is empty; there is nothing to choose from"
+            f"{op}: the tensor of shape {x.array.shape} has nothing to choose from along "
+            f"{'dim ' + str(axes[0]) if len(axes) == 1 else 'dims ' + str(axes)}"
         )
 
 
 def arg_extreme(op: str, x: Variable, axis: int | None, keepdim: bool) -> Any:
     """`op` is "argmax" or "argmin": the index of the first extreme, flat where axis is None."""
-    _require_some(op, x)
+    _require_some(op, x, normalize_axes(op, axis, x.array.ndim))
     pick = np.argmax if op == "argmax" else np.argmin
     if axis is not None:
         axis = normalize_axis(op, axis, x.array.ndim)
@@ -183,7 +207,8 @@ def arg_extreme(op: str, x: Variable, axis: int | None, keepdim: bool) -> Any:
 
 
 def _log_softmax(x: Any, axis: int) -> Any:
-    shifted = x - x.max(axis=axis, keepdims=True)  # exp of at most 0 cannot overflow
+    # exp of at most 0 cannot overflow; `initial` is for an axis without elements
+    shifted = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
 
 

@@ -186,6 +186,11 @@ def expand(x: Variable, shape: Sequence[int]) -> Any:
     return ExpandFunction.apply(x, wanted)
 
 
+def c_order(array: Any) -> Any:
+    """`array` itself if it is C-contiguous, else a copy (np.ascontiguousarray adds an axis to ())."""
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+
+
 class ContiguousFunction(Function):
     """A C-contiguous copy."""
 

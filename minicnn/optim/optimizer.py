@@ -146,7 +146,9 @@ class Optimizer:
 
 def _own_copy(key: str, value: Any, p: Tensor) -> Any:
     if not isinstance(value, Tensor):
-        return value
+        if not hasattr(value, "__array__"):
+            return value
+        value = Tensor(np.asarray(value))  # NumPy's, or another library's
     if value.ndim and value.shape != p.shape:
         raise CheckpointError(
             f"load_state_dict: {key} has shape {tuple(value.shape)}, its parameter {tuple(p.shape)}"

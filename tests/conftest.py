@@ -1,0 +1,23 @@
+"""Set-up for all tests: hypothesis draws the same examples in every run, and the rungs' names."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, settings
+from oracle import RUNGS
+
+settings.register_profile(
+    "minicnn",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=20,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("minicnn")
+
+
+@pytest.fixture(params=RUNGS, scope="session")
+def rung(request: pytest.FixtureRequest) -> str:
+    """Each rung's name in turn; pass it to `oracle.check` or `minicnn.use_backend`."""
+    return request.param
