@@ -1,0 +1,108 @@
+"""Weights alone: a state dict in a safetensors file, for any program that reads the format."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import CheckpointError
+from minicnn.io.tensorfile import read_metadata, read_tensors, write_tensors
+from minicnn.io.tree import to_array, to_tensor
+
+KEY = "minicnn"  # the one metadata entry; its text is JSON
+PREFIX = "model."  # of a model's weights inside a checkpoint
+
+
+def save_weights(
+    model: Any, path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = None
+) -> Path:
+    """Write the weights of `model`, a Module or a state dict, to a safetensors file, atomically.
+
+    The keys are the state dict's. A model from `minicnn.models` also leaves its name and options,
+    so `models.load(path)` can rebuild it; `config` are JSON-able notes such as class names.
+    Raises CheckpointError if the disk refuses.
+    """
+    state = model if isinstance(model, Mapping) else model.state_dict()
+    note = {"format": 1, "model": getattr(model, "recipe", None), "config": dict(config or {})}
+    arrays = {name: to_array(value) for name, value in state.items()}
+    return write_tensors(path, arrays, {KEY: json.dumps(note)})
+
+
+def load_weights(
+    path: str | os.PathLike[str], model: Any = None, *, strict: bool = True
+) -> dict[str, Any]:
+    """The state dict in a safetensors file or checkpoint; put into `model` when one is given.
+
+    Args:
+        path: written by `save_weights`, `save_checkpoint`, or any other safetensors writer.
+        model: a Module; nothing of it changes unless everything fits.
+        strict: refuse missing and unexpected names; False takes what has the same name.
+
+    Returns: {name: Tensor}.
+
+    Raises:
+        CheckpointError: no such file, not a safetensors file, truncated, or of another model.
+    """
+    arrays = read_tensors(path)
+    header = read_header(path)
+    if header.get("kind") == "checkpoint":
+        arrays = {k[len(PREFIX) :]: v for k, v in arrays.items() if k.startswith(PREFIX)}
+    if model is not None:
+        check_fits(path, arrays, model, header.get("model"), strict=strict)
+        model.load_state_dict({k: to_tensor(v) for k, v in arrays.items()}, strict=strict)
+    return {name: to_tensor(array) for name, array in arrays.items()}
+
+
+def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The JSON that minicnn stored in the file, {} for a file of another program; no weights read."""
+    text = read_metadata(path).get(KEY, "{}")
+    try:
+        header = json.loads(text)
+    except ValueError:
+        header = None
+    if not isinstance(header, dict):
+        raise CheckpointError(f"{path}: its minicnn header is not JSON. Use another checkpoint.")
+    return header
+
+
+def check_fits(
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, np.ndarray],
+    model: Any,
+    recipe: Mapping[str, Any] | None,
+    *,
+    strict: bool = True,
+) -> None:
+    """Raise a CheckpointError, in one line, unless `arrays` has the model's names and shapes."""
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    problems = []
+    if strict and (missing := [name for name in wanted if name not in arrays]):
+        problems.append(f"it lacks {_some(missing)}")
+    if strict and (extra := [name for name in arrays if name not in wanted]):
+        problems.append(f"it has {_some(extra)}, which the model lacks")
+    differing = [
+        f"{name} is {arrays[name].shape} in the file and {shape} in the model"
+        for name, shape in wanted.items()
+        if name in arrays and arrays[name].shape != shape
+    ]
+    if differing:
+        problems.append(_some(differing))
+    if problems:
+        remedy = "Build the model that it was written from."
+        if recipe:
+            options = "".join(f", {k}={v!r}" for k, v in recipe["options"].items())
+            remedy = f"It was written from models.create({recipe['name']!r}{options})."
+        raise CheckpointError(
+            f"{path} does not fit {type(model).__name__}: {'; '.join(problems)}. {remedy}"
+        )
+
+
+def _some(names: list[str], most: int = 3) -> str:
+    """The first few of a list, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

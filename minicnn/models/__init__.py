@@ -1,0 +1,17 @@
+"""Networks to train: by class, by function, or by name with `create`."""
+
+from minicnn.models.cat_dog import cat_dog_cnn_1_1, cat_dog_cnn_1_2, cat_dog_cnn_1_3
+from minicnn.models.fully_connected import FCNet, fcnet
+from minicnn.models.registry import create, list_models, load, register
+
+__all__ = [
+    "FCNet",
+    "cat_dog_cnn_1_1",
+    "cat_dog_cnn_1_2",
+    "cat_dog_cnn_1_3",
+    "create",
+    "fcnet",
+    "list_models",
+    "load",
+    "register",
+]

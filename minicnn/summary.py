@@ -1,0 +1,398 @@
+"""The layer table: shapes, parameters, arithmetic and memory of a network, before it computes.
+
+The model's own `forward` runs, with a backend whose kernels know shapes only: they return zeros
+that no one has computed, in memory that the operating system does not fill until it is touched.
+So any Python in `forward` is followed, and AlexNet takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minicnn import autograd, random
+from minicnn.errors import ArgumentError
+from minicnn.kernels import use_backend
+from minicnn.kernels.shapes import conv_output_size, pool_output_size, span
+
+Pair = tuple[int, int]
+
+
+# ------------------------------------------------------------------------------- the public face
+
+
+@dataclass(frozen=True)
+class Row:
+    """One call of one layer.
+
+    Attributes:
+        path: the layer's name in the model, as in the state dict ("" for the model itself).
+        output_shape: with the batch; of the first output if there are several.
+        parameters, trainable: numbers in this layer alone, and how many of them are trained.
+        macs: multiply-accumulates of its convolutions and linear maps, for the whole batch.
+        receptive_field: how many input pixels (height, width) one output value depends on, the
+            padding counted in; None if the input is not an image.
+        im2col_bytes: what the unfolded input of its convolution would take, for the whole batch.
+        repeated: the layer was called before; its parameters are counted there.
+    """
+
+    path: str
+    type: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    trainable: int
+    macs: int
+    receptive_field: Pair | None
+    im2col_bytes: int
+    repeated: bool = False
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `summary` returns: print it, or read `rows` and the totals."""
+
+    name: str
+    input_shape: tuple[int, ...]
+    dtype: str
+    rows: tuple[Row, ...]
+    total_parameters: int
+    trainable_parameters: int
+    parameter_bytes: int
+    activation_bytes: int
+    unused: tuple[str, ...] = ()
+
+    @property
+    def total_macs(self) -> int:
+        """Multiply-accumulates of one forward pass; one is two FLOP."""
+        return sum(row.macs for row in self.rows)
+
+    @property
+    def largest_im2col_bytes(self) -> int:
+        """The most that an im2col convolution would need at one time."""
+        return max((row.im2col_bytes for row in self.rows), default=0)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The rows as plain dicts, for a CSV or a data frame."""
+        return [asdict(row) for row in self.rows]
+
+    def __str__(self) -> str:
+        return _table(self)
+
+    __repr__ = __str__
+
+
+def summary(model: Any, input_size: Sequence[int], batch_size: int = 1) -> Summary:
+    """The table of `model`'s layers for an input of `input_size`, without computing anything.
+
+    Args:
+        model: any Module; it runs once in eval mode and is left as it was found.
+        input_size: of one sample, without the batch, as (3, 160, 160).
+        batch_size: N; MACs and bytes are for the whole batch.
+
+    Raises:
+        ArgumentError: an input_size that is not a tuple of positive integers.
+        ShapeError: a size that some layer cannot take; the message names the layer.
+    """
+    size = tuple(input_size) if isinstance(input_size, Sequence) else (input_size,)
+    if not size or not all(isinstance(n, int | np.integer) and n > 0 for n in (*size, batch_size)):
+        raise ArgumentError(
+            f"summary: input_size {input_size!r} with batch_size {batch_size!r} is not a tuple of "
+            "positive integers. Give the size of one sample, such as (3, 160, 160)."
+        )
+    parameters = list(model.parameters())
+    dtype = next((p.dtype for p in parameters if p.dtype.kind == "f"), np.dtype("float32"))
+    shape = (batch_size, *map(int, size))
+    recorder = _Recorder(model)
+    backend = ShapesBackend(recorder)
+    with _left_as_found(model), recorder.listening(), autograd.no_grad(), use_backend(backend):
+        model(autograd.Variable.result_class(backend.image(shape, dtype)))
+    return Summary(
+        name=(getattr(model, "recipe", None) or {}).get("name") or type(model).__name__,
+        input_shape=shape,
+        dtype=str(dtype),
+        rows=tuple(recorder.rows),
+        total_parameters=sum(p.numel() for p in parameters),
+        trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
+        parameter_bytes=sum(p.numel() * p.dtype.itemsize for p in parameters),
+        activation_bytes=sum(math.prod(r.output_shape) for r in recorder.rows) * dtype.itemsize,
+        unused=tuple(recorder.unused()),
+    )
+
+
+# ------------------------------------------------------------------- kernels that only know shapes
+
+
+@dataclass(frozen=True)
+class _Field:
+    """The receptive field of one value: its size, and the step between neighbours, in pixels."""
+
+    size: Pair
+    jump: Pair
+
+    def through(self, kernel: Pair, stride: Pair, dilation: Pair) -> _Field:
+        """The field behind one more sliding window: size += (span-1)*jump, jump *= stride."""
+        axes = range(2)
+        size = [self.size[i] + (span(kernel[i], dilation[i]) - 1) * self.jump[i] for i in axes]
+        jump = [self.jump[i] * stride[i] for i in axes]
+        return _Field((size[0], size[1]), (jump[0], jump[1]))
+
+
+class ShapesBackend:
+    """The kernel contract's forward half, returning unfilled zeros of the right shape.
+
+    Receptive fields travel with the memory of the arrays, so views and reshapes keep theirs; after
+    an operation that is no kernel (an addition, a concatenation) the latest field stands in.
+    """
+
+    def __init__(self, recorder: _Recorder) -> None:
+        self._recorder = recorder
+        self._fields: dict[int, _Field | None] = {}
+        self._alive: list[np.ndarray] = []  # or another array might get the same address
+        self._latest: _Field | None = None
+        self._whole: Pair = (0, 0)
+        self._batch = 0
+
+    def image(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """The network's input: each pixel sees itself."""
+        self._batch = shape[0]
+        pixel = _Field((1, 1), (1, 1)) if len(shape) == 4 else None
+        if len(shape) == 4:
+            self._whole = (shape[2], shape[3])
+        return self._made(shape, dtype, pixel)
+
+    def conv2d(self, x, w, b, stride, padding, dilation, groups, *, out=None):
+        N, C, H, W = x.shape
+        K, group_channels, R, S = w.shape
+        P = conv_output_size(H, R, stride[0], padding[0], dilation[0])
+        Q = conv_output_size(W, S, stride[1], padding[1], dilation[1])
+        taps = R * S * P * Q
+        self._recorder.count(N * K * group_channels * taps, N * C * taps * x.dtype.itemsize)
+        return self._made((N, K, P, Q), x.dtype, self._slide(x, (R, S), stride, dilation))
+
+    def max_pool2d(self, x, kernel, stride, padding, dilation, ceil_mode):
+        N, C, H, W = x.shape
+        geometry = zip((H, W), kernel, stride, padding, dilation, strict=True)
+        P, Q = (pool_output_size(*axis, ceil_mode) for axis in geometry)
+        y = self._made((N, C, P, Q), x.dtype, self._slide(x, kernel, stride, dilation))
+        return y, np.zeros(y.shape, np.int32)
+
+    def unfold(self, x, kernel, dilation, padding, stride, *, out=None):
+        N, C, H, W = x.shape
+        axes = zip((H, W), kernel, stride, padding, dilation, strict=True)
+        P, Q = (conv_output_size(*axis) for axis in axes)
+        shape = (N, C * math.prod(kernel), P * Q)
+        return self._made(shape, x.dtype, self._slide(x, kernel, stride, dilation))
+
+    def fold(self, cols, output_shape, kernel, dilation, padding, stride, *, out=None):
+        return self._made(output_shape, cols.dtype, self._field(cols))
+
+    def linear(self, x, w, b, *, out=None):
+        M, features = x.shape
+        self._recorder.count(M * w.shape[0] * features, 0)
+        seen = self._field(x)
+        if seen is not None and self._batch == M:  # one row an image: it sees all of it
+            seen = _Field(self._whole, self._whole)
+        return self._made((M, w.shape[0]), x.dtype, seen)
+
+    def relu(self, x, *, out=None):
+        return self._made(x.shape, x.dtype, self._field(x))
+
+    def dropout(self, x, p, seed, offset, *, out=None):
+        return self.relu(x)
+
+    def softmax_cross_entropy(self, logits, target):
+        return np.zeros(len(logits), logits.dtype), self.relu(logits)
+
+    def _made(self, shape: tuple[int, ...], dtype: np.dtype, seen: _Field | None) -> np.ndarray:
+        array = np.zeros(shape, dtype)  # calloc: pages come into being when someone writes
+        self._alive.append(array)
+        self._fields[array.ctypes.data] = self._latest = seen
+        self._recorder.saw(seen)
+        return array
+
+    def _field(self, x: np.ndarray) -> _Field | None:
+        return self._fields.get(x.ctypes.data, self._latest)
+
+    def _slide(self, x: np.ndarray, kernel: Pair, stride: Pair, dilation: Pair) -> _Field | None:
+        seen = self._field(x)
+        return None if seen is None else seen.through(kernel, stride, dilation)
+
+
+# --------------------------------------------------------------------- listening to the forward pass
+
+
+@dataclass
+class _Call:
+    """A layer that is running: what its own kernels did, those of its children not included."""
+
+    path: str
+    module: Any
+    macs: int = 0
+    im2col_bytes: int = 0
+
+
+@dataclass
+class _Recorder:
+    """Hooks on every module, which turn each finished call into a row."""
+
+    model: Any
+    rows: list[Row] = field(default_factory=list)
+    _running: list[_Call] = field(default_factory=list)
+    _called: set[int] = field(default_factory=set)
+    _latest: _Field | None = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Hooks on all modules inside the block, and none of them after it."""
+        handles = []
+        try:
+            for path, module in self.model.named_modules():
+                handles.append(module.register_forward_pre_hook(self._enter(path)))
+                handles.append(module.register_forward_hook(self._leave))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def count(self, macs: int, im2col_bytes: int) -> None:
+        """A kernel's work, on the account of the innermost running layer."""
+        if self._running:
+            self._running[-1].macs += macs
+            self._running[-1].im2col_bytes += im2col_bytes
+
+    def saw(self, seen: _Field | None) -> None:
+        """The receptive field of the latest result."""
+        self._latest = seen
+
+    def unused(self) -> Iterator[str]:
+        """Layers with parameters that forward never called."""
+        for path, module in self.model.named_modules():
+            if _own(module) and id(module) not in self._called:
+                yield path
+
+    def _enter(self, path: str) -> Any:
+        def hook(module: Any, args: Any) -> None:
+            self._running.append(_Call(path, module))
+
+        return hook
+
+    def _leave(self, module: Any, args: Any, output: Any) -> None:
+        call = self._running.pop()
+        own = _own(module)
+        if own or call.macs or not any(True for _ in module.children()):
+            self.rows.append(
+                Row(
+                    path=call.path,
+                    type=type(module).__name__,
+                    output_shape=_first_shape(output),
+                    parameters=sum(p.numel() for p in own),
+                    trainable=sum(p.numel() for p in own if p.requires_grad),
+                    macs=call.macs,
+                    receptive_field=None if self._latest is None else self._latest.size,
+                    im2col_bytes=call.im2col_bytes,
+                    repeated=id(module) in self._called,
+                )
+            )
+        self._called.add(id(module))
+
+
+def _own(module: Any) -> list[Any]:
+    """The parameters of a module itself, not of its children."""
+    return [p for _, p in module.named_parameters(recurse=False)]
+
+
+def _first_shape(output: Any) -> tuple[int, ...]:
+    """The shape of a tensor, or of the first one in what a layer returned."""
+    while isinstance(output, list | tuple | dict) and output:
+        output = next(iter(output.values() if isinstance(output, dict) else output))
+    return tuple(getattr(output, "shape", ()))
+
+
+@contextmanager
+def _left_as_found(model: Any) -> Iterator[None]:
+    """The model in eval mode inside; after it, its flags, buffers and the random state as before."""
+    flags = [(module, module.training) for module in model.modules()]
+    buffers = [
+        (module, name, buffer, buffer.array.copy())
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
+    rng = random.get_rng_state()
+    model.eval()
+    try:
+        with np.errstate(all="ignore"):  # a division of zeros by zeros is nobody's mistake here
+            yield
+    finally:
+        for module, training in flags:
+            module.training = training
+        for module, name, buffer, values in buffers:
+            module._buffers[name] = buffer
+            buffer.array[...] = values
+        random.set_rng_state(rng)
+
+
+# ---------------------------------------------------------------------------------------- printing
+
+
+def _table(s: Summary) -> str:
+    """The rows in aligned columns, the totals below."""
+    header = ("layer", "type", "output shape", "parameters", "trained", "MACs", "sees", "im2col")
+    body = [_cells(row) for row in s.rows]
+    widths = [max(len(line[i]) for line in (header, *body)) for i in range(len(header))]
+    left = (0, 1, 2)
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths))]
+        return "  ".join(padded).rstrip()
+
+    frozen = s.total_parameters - s.trainable_parameters
+    rule = "─" * (sum(widths) + 2 * (len(widths) - 1))
+    totals = [
+        f"parameters    {s.total_parameters:,} ({s.trainable_parameters:,} trained, {frozen:,} frozen), "
+        f"{_bytes(s.parameter_bytes)}",
+        f"one forward   {s.total_macs:,} MACs = {_short(2 * s.total_macs)}FLOP, "
+        f"activations {_bytes(s.activation_bytes)}, largest im2col {_bytes(s.largest_im2col_bytes)}",
+    ]
+    if s.unused:
+        totals.append(f"never called  {', '.join(s.unused)}")
+    title = f"{s.name}: input {s.input_shape}, {s.dtype}"
+    return "\n".join([title, rule, line(header), rule, *map(line, body), rule, *totals])
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    trained = "-"
+    if row.parameters:
+        trained = {row.parameters: "yes", 0: "no"}.get(row.trainable, f"{row.trainable:,}")
+    return (
+        row.path or "(model)",
+        row.type,
+        str(tuple(row.output_shape)),
+        "again" if row.repeated and row.parameters else f"{row.parameters:,}" if row.parameters else "-",
+        trained,
+        f"{row.macs:,}" if row.macs else "-",
+        "×".join(map(str, row.receptive_field)) if row.receptive_field else "-",
+        _bytes(row.im2col_bytes) if row.im2col_bytes else "-",
+    )
+
+
+def _bytes(n: int) -> str:
+    """1536 as "1.5 KiB"."""
+    value, units = float(n), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:
+        value /= 1024
+        units.pop(0)
+    return f"{value:.0f} B" if units[0] == "B" else f"{value:.1f} {units[0]}"
+
+
+def _short(n: int) -> str:
+    """1_500_000 as "1.5 M"."""
+    value, units = float(n), ["", "k", "M", "G", "T"]
+    while value >= 1000 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{value:.3g} {units[0]}"

@@ -1,0 +1,23 @@
+"""Training: one visible loop, and callbacks for everything around it."""
+
+from minicnn.training.callbacks import Callback, CSVLogger, EarlyStopping, Monitor, ProgressBar
+from minicnn.training.checkpoints import ModelCheckpoint
+from minicnn.training.history import History
+from minicnn.training.metrics import METRICS, accuracy, predicted_classes, probabilities
+from minicnn.training.trainer import Trainer, evaluating
+
+__all__ = [
+    "METRICS",
+    "CSVLogger",
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "ModelCheckpoint",
+    "Monitor",
+    "ProgressBar",
+    "Trainer",
+    "accuracy",
+    "evaluating",
+    "predicted_classes",
+    "probabilities",
+]
