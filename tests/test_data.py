@@ -359,15 +359,19 @@ def test_a_loader_disturbs_no_other_random_numbers():
 
 
 def test_setting_the_random_state_back_does_not_rewind_a_loader():
-    minicnn.manual_seed(0)
-    loader = data.DataLoader(Numbers(30), 30, shuffle=True)
-    orders = []
-    for _ in range(3):
-        orders.append(contents(loader))
-        state = minicnn.get_rng_state()
-        minicnn.manual_seed(7)  # somebody evaluates with numbers of their own
-        minicnn.set_rng_state(state)
-    assert orders[0] != orders[1] != orders[2] != orders[0]
+    def orders(interrupted):
+        minicnn.manual_seed(0)
+        loader = data.DataLoader(Numbers(30), 30, shuffle=True)
+        found = []
+        for _ in range(3):
+            found.append(contents(loader))
+            state = minicnn.get_rng_state()
+            if interrupted:  # by somebody who evaluates with numbers of their own
+                minicnn.manual_seed(7)
+            minicnn.set_rng_state(state)
+        return found
+
+    assert orders(True) == orders(False)
 
 
 @pytest.mark.parametrize("seed", [3, None])
@@ -447,6 +451,28 @@ def test_a_sample_draws_a_sequence_and_an_inner_loader_has_its_own():
     for first, second, nested in data.DataLoader(Twice(5), None, seed=0):
         assert first != second
         assert nested == inner
+
+
+@pytest.mark.parametrize("kind", ["collate_fn", "__getitems__"])
+def test_what_is_drawn_for_a_batch_depends_on_its_indices(kind):
+    class Bulk(Numbers):
+        def __getitems__(self, indices):
+            return [self[i] + data.sample_rng().random() for i in indices]
+
+    def mix(samples):
+        return [sample + data.sample_rng().random() for sample in samples]
+
+    def epochs(workers):
+        minicnn.rand(1)  # so that the global generator is elsewhere each time
+        collate = mix if kind == "collate_fn" else None
+        dataset = Numbers(12) if collate else Bulk(12)
+        loader = data.DataLoader(dataset, 4, collate_fn=collate, seed=1, num_workers=workers)
+        return [np.concatenate(list(loader)).tolist() for _ in range(2)]
+
+    first, second = expected = epochs(0)
+    assert first != second
+    assert len({x % 1 for x in first}) == 12
+    assert epochs(3) == expected
 
 
 def test_a_sampler_that_draws_from_order_rng_is_reproducible():

@@ -182,42 +182,40 @@ class DataLoader:
 
     def _map_reader(self, run: Run) -> Callable[[Any], Any]:
         def read(job: Any) -> Any:
-            with running(run):
-                if not self._batched:
-                    return self.collate_fn(fetch(self.dataset, [job])[0])
-                indices = list(job)
+            indices = list(job) if self._batched else [job]
+            with running(run, indices):
                 return self._collate(fetch(self.dataset, indices), indices)
 
         return read
 
     def _stream_reader(self, run: Run) -> Callable[[Any], Any]:
         samples = iter(self.dataset)
-        places = itertools.count()
+        wanted = self.batch_size or 1
+        starts = itertools.count(step=wanted)
 
         def read(_: Any) -> Any:
-            with running(run):
-                found: dict[int, Any] = {}
-                for place in itertools.islice(places, self.batch_size or 1):
+            found: list[Any] = []
+            places = range(start := next(starts), start + wanted)
+            with running(run, list(places)):
+                for place in places:
                     with reading(run, place):
                         sample = next(samples, END)
                     if sample is END:
                         break
-                    found[place] = sample
-                if not found or (self.drop_last and len(found) < (self.batch_size or 1)):
+                    found.append(sample)
+                if not found or (self.drop_last and len(found) < wanted):
                     return END
-                if not self._batched:
-                    return self.collate_fn(*found.values())
-                return self._collate(list(found.values()), list(found))
+                return self._collate(found, places[: len(found)])
 
         return read
 
-    def _collate(self, samples: Sequence[Any], indices: list[Any]) -> Any:
+    def _collate(self, samples: Sequence[Any], indices: Sequence[Any]) -> Any:
         if self.collate_fn is default_collate:
             return collate(samples, indices)
         try:
-            return self.collate_fn(samples)
+            return self.collate_fn(samples if self._batched else samples[0])
         except Exception as error:
-            error.add_note(f"while collating samples {indices} of {describe(self.dataset)}")
+            error.add_note(f"while collating samples {list(indices)} of {describe(self.dataset)}")
             raise
 
     # ---------------------------------------------------------------------------- seed, epoch

@@ -1,6 +1,6 @@
 """Random numbers for one pass of a loader: streams that depend on (seed, epoch, index) alone.
 
-The order of an epoch and every sample in it have a stream each. So a transform draws the same
+The order of an epoch, each sample and each batch have a stream each. So a transform draws the same
 numbers in whichever thread its sample is read, and whatever was read before.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ import numpy as np
 
 from minicnn import random
 
-_ORDER, _SAMPLE = 0, 1  # what a stream is for
+_ORDER, _SAMPLE, _BATCH = 0, 1, 2  # what a stream is for
 
 
 @dataclass(frozen=True)
@@ -39,26 +39,30 @@ class Run:
             return self._stream(_SAMPLE, index.__index__() % 2**64)
         return self._stream(_SAMPLE, zlib.crc32(repr(index).encode()))
 
+    def batch_stream(self, indices: Any) -> np.random.Generator:
+        """The random numbers of what is done to a batch as a whole in this epoch."""
+        return self._stream(_BATCH, zlib.crc32(repr(indices).encode()))
+
     def _stream(self, purpose: int, index: int) -> np.random.Generator:
         key = (self.epoch, purpose, index)
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
 
 
-class _Sample:
-    """The sample being read; its stream is made when a transform first asks."""
+class _Lazy:
+    """A stream that is made when somebody first draws from it: most samples need none."""
 
-    def __init__(self, run: Run, index: Any) -> None:
-        self._run, self._index = run, index
+    def __init__(self, make: Callable[[Any], np.random.Generator], key: Any) -> None:
+        self._make, self._key = make, key
         self._stream: np.random.Generator | None = None
 
     def stream(self) -> np.random.Generator:
         if self._stream is None:
-            self._stream = self._run.sample_stream(self._index)
+            self._stream = self._make(self._key)
         return self._stream
 
 
 _run: ContextVar[Run | None] = ContextVar("minicnn_data_run", default=None)
-_sample: ContextVar[_Sample | None] = ContextVar("minicnn_data_sample", default=None)
+_sample: ContextVar[_Lazy | None] = ContextVar("minicnn_data_sample", default=None)
 _order: ContextVar[np.random.Generator | None] = ContextVar("minicnn_data_order", default=None)
 
 
@@ -66,7 +70,8 @@ def sample_rng() -> np.random.Generator:
     """The generator for random transforms: of the sample that a loader is reading now.
 
     It is seeded by (loader's seed, epoch, index), so results do not depend on batch size, workers
-    or their timing. Outside a loader it is the global generator of `minicnn.random`.
+    or their timing. In a collate function or `__getitems__` it is the batch's, seeded by its
+    indices. Outside a loader it is the global generator of `minicnn.random`.
     """
     sample = _sample.get()
     return random.generator() if sample is None else sample.stream()
@@ -87,9 +92,10 @@ def current_run() -> Run | None:
 
 
 @contextmanager
-def running(run: Run) -> Iterator[None]:
-    """Inside, samples are read for this run."""
-    run_token, sample_token = _run.set(run), _sample.set(None)
+def running(run: Run, indices: Any) -> Iterator[None]:
+    """Inside, the batch at these indices is read for this run."""
+    run_token = _run.set(run)
+    sample_token = _sample.set(_Lazy(run.batch_stream, indices))
     try:
         yield
     finally:
@@ -100,7 +106,7 @@ def running(run: Run) -> Iterator[None]:
 @contextmanager
 def reading(run: Run, index: Any) -> Iterator[None]:
     """Inside, `sample_rng()` is the stream of this sample."""
-    token = _sample.set(_Sample(run, index))
+    token = _sample.set(_Lazy(run.sample_stream, index))
     try:
         yield
     finally:
