@@ -7,7 +7,7 @@ images = minicnn.rand(3, 128, 128)
 print(nn.Conv2d(3, 64, kernel_size=3)(images).shape)  # minicnn.Size([64, 126, 126])
 """
 
-from minicnn import autograd, errors, nn, optim
+from minicnn import autograd, data, datasets, errors, io, models, nn, optim, utils
 from minicnn.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from minicnn.creation import (
     arange,
@@ -48,6 +48,9 @@ from minicnn.dtypes import (
 )
 from minicnn.functions import *  # noqa: F403
 from minicnn.kernels import set_default_backend, use_backend
+from minicnn.kernels.threads import get_num_threads, set_num_threads
 from minicnn.printing import set_printoptions
 from minicnn.random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from minicnn.summary import summary
 from minicnn.tensor import Size, Tensor
+from minicnn.training import History, Trainer
