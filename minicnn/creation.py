@@ -14,6 +14,7 @@ from minicnn.dtypes import get_default_dtype
 from minicnn.errors import ArgumentError, DtypeError, ShapeError
 from minicnn.tensor import Tensor
 
+
 def _finish(array: np.ndarray, device: Any, requires_grad: bool) -> Tensor:
     if device is not None:
         require_available(device)

@@ -36,7 +36,8 @@ class InPlace(Variable):
                 f"{op}: a view of a recorded tensor cannot be changed in place. Use .clone() first."
             )
         self._refuse_read_only(op)
-        result = compute(self._shadow() if tracked else self)
+        before = self._shadow() if tracked else self
+        result = compute(before)
         if result.array.shape != self.array.shape:
             raise ShapeError(
                 f"{op}: the result has shape {result.array.shape}, which does not fit into "
@@ -51,6 +52,9 @@ class InPlace(Variable):
             raise AutogradError(
                 f"{op}: a view cannot start to require a gradient. Use .clone() first."
             )
+        if before._requires_grad and tracked and not result._requires_grad:
+            # New numbers that came from nowhere: the old ones get the gradient 0.
+            result = indexing.setitem(before, Ellipsis, result)
         self.array[...] = result.array
         self._version.n += 1
         if result._requires_grad:

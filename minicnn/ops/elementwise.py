@@ -113,7 +113,7 @@ def _as(x: Any, dtype: np.dtype, wrap: bool) -> Any:
 
 def _refuse_bool(op: str, *operands: Any) -> None:
     """Raise if the operation would have to count with truth values."""
-    if all((x.array.dtype if isinstance(x, Variable) else type(x)) == bool for x in operands):
+    if all(isinstance(x, bool) or getattr(x, "dtype", None) == dtypes.bool_ for x in operands):
         raise DtypeError(
             f"{op}: truth values (bool) are no numbers here. Use ~, ^ or logical_not, or convert "
             "with .int() or .float()."

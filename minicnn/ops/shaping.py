@@ -187,7 +187,7 @@ def expand(x: Variable, shape: Sequence[int]) -> Any:
 
 
 def c_order(array: Any) -> Any:
-    """`array` itself if it is C-contiguous, else a copy (np.ascontiguousarray adds an axis to ())."""
+    """`array` if C-contiguous, else a copy. (np.ascontiguousarray would add an axis to ().)"""
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
