@@ -58,10 +58,10 @@ def is_scalar(value: Any) -> bool:
 def as_dtype(dtype: Any, op: str = "dtype") -> np.dtype:
     """`dtype` as one of the supported NumPy dtypes, or a DtypeError that lists them."""
     try:
-        found = np.dtype(dtype)
+        found = None if dtype is None else np.dtype(dtype)
     except TypeError:
         found = None
-    if found not in SUPPORTED:
+    if found is None or found not in SUPPORTED:  # NumPy calls None equal to float64
         names = ", ".join(str(d) for d in SUPPORTED)
         raise DtypeError(f"{op}: {dtype!r} is not a supported dtype. Use one of {names}.")
     return found

@@ -1,16 +1,21 @@
-"""How tensors look in a terminal: PyTorch's way, `tensor([[1., 2.]], requires_grad=True)`."""
+"""How tensors look in a terminal: PyTorch's way, `tensor([[1., 2.]], requires_grad=True)`.
+
+All elements of a tensor are written alike, in one of three styles chosen from their magnitudes:
+whole numbers (`1.`), decimals (`0.5000`), or powers of ten (`1.0000e-06`) where the largest is more
+than 1000 times the smallest or no decimal would show it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minicnn.autograd import Variable
+from minicnn.dtypes import bool_, get_default_dtype, int64
 
-_options: dict[str, Any] = {
-    "precision": 4, "threshold": 1000, "edgeitems": 3, "max_line_width": 80,
-}  # fmt: skip
+_options = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80}
 
 
 def set_printoptions(
@@ -18,48 +23,97 @@ def set_printoptions(
 ) -> None:
     """Digits after the point, elements before summarising, edge items kept, and line width."""
     _options.update(
-        precision=precision, threshold=threshold, edgeitems=edgeitems, max_line_width=linewidth
+        precision=precision, threshold=threshold, edgeitems=edgeitems, linewidth=linewidth
     )
 
 
 def tensor_text(x: Variable, prefix: str = "tensor(") -> str:
     """The text of `repr(tensor)`."""
     array: Any = x.array
-    if array.size == 0:
-        body = "[]" if array.ndim == 1 else f"[], size={array.shape}"
-    else:
-        body = np.array2string(
-            array,
-            separator=", ",
-            prefix=prefix,
-            suffix=")",
-            formatter=_formatter(array),
-            **_options,
-        )
+    usual: tuple[Any, ...] = (get_default_dtype(), int64, bool_)
     suffixes = []
-    if array.dtype not in (np.float32, np.int64, np.bool_):
+    if array.size == 0:
+        usual = usual[:1]  # without elements nothing else tells the dtype
+        body = "[]"
+        if array.ndim != 1:
+            suffixes.append(f"size={array.shape}")
+    else:
+        shown = _corners(array) if array.size > _options["threshold"] else array
+        write, width = _style(shown)
+        body = _block(array, len(prefix), write, width, array.size > _options["threshold"])
+    if array.dtype not in usual:
         suffixes.append(f"dtype=minicnn.{array.dtype}")
     if x._node is not None:
         suffixes.append(f"grad_fn={x._node!r}")
     elif x._requires_grad:
         suffixes.append("requires_grad=True")
-    return ", ".join([prefix + body, *suffixes]) + ")"
+    return _with_suffixes(prefix + body, suffixes, len(prefix)) + ")"
 
 
-def _formatter(array: Any) -> Any:
-    """How to print one element, so that columns line up: 1. for whole numbers, 1.5000, 1.5e-07."""
+def _corners(array: Any) -> Any:
+    """What a summary shows: the first and last `edgeitems` along each axis that is longer."""
+    edge = _options["edgeitems"]
+    for axis, size in enumerate(array.shape):
+        if size > 2 * edge:
+            array = np.take(array, [*range(edge), *range(size - edge, size)], axis)
+    return array
+
+
+def _style(array: Any) -> tuple[Callable[[Any], str], int]:
+    """A function that writes one element, and the width at which columns line up."""
     if array.dtype.kind != "f":
-        return {"bool": lambda v: "True" if v else "False"}
-    sizes = np.abs(array[np.isfinite(array)])
-    whole = bool(np.all(sizes == np.rint(sizes)))
-    small, large = sizes[sizes > 0].min(initial=1.0), sizes.max(initial=0.0)
-    digits = _options["precision"]
-    scientific = large >= 1e8 or (not whole and (small < 1e-4 or large / small > 1000))
+        return str, max(len(str(v)) for v in array.ravel().tolist())
+    values = array.astype(np.float64).ravel()
+    values = values[np.isfinite(values) & (values != 0)]
+    if not values.size:
+        return _whole, 1
+    precision = _options["precision"]
+    least, most = np.abs(values).min(), np.abs(values).max()
+    whole = bool(np.all(values == np.ceil(values)))
+    with np.errstate(over="ignore"):
+        powers = most / least > 1000 or most > 1e8 or (least < 1e-4 and not whole)
+    write: Callable[[Any], str]
+    if powers:
+        write = f"{{:.{precision}e}}".format
+    else:
+        write = _whole if whole else f"{{:.{precision}f}}".format
+    return write, max(len(write(v)) for v in values.tolist())
 
-    def one(value: Any) -> str:
-        if whole and not scientific:
-            return f"{value:.0f}." if np.isfinite(value) else str(value)
-        return f"{value:.{digits}{'e' if scientific else 'f'}}"
 
-    width = max(len(one(v)) for v in array.ravel()[:: max(array.size // 1000, 1)])
-    return {"float_kind": lambda v: one(v).rjust(width)}
+def _whole(value: float) -> str:
+    return f"{value:.0f}." if np.isfinite(value) else str(value)
+
+
+def _block(
+    array: Any, indent: int, write: Callable[[Any], str], width: int, summarize: bool
+) -> str:
+    """`array` in nested brackets, the first of which stands in column `indent`."""
+    if array.ndim == 0:
+        return write(array.item()).rjust(width)
+    cut = summarize and len(array) > 2 * _options["edgeitems"]
+    edge = _options["edgeitems"] if cut else len(array)
+    if array.ndim == 1:
+        parts = [write(v).rjust(width) for v in array[:edge].tolist()]
+        if cut:
+            parts += [" ...", *(write(v).rjust(width) for v in array[-edge:].tolist())]
+        per_line = max(1, (_options["linewidth"] - indent) // (width + 2))
+        lines = [", ".join(parts[i : i + per_line]) for i in range(0, len(parts), per_line)]
+        return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
+    parts = [_block(row, indent + 1, write, width, summarize) for row in array[:edge]]
+    if cut:
+        rest = array[-edge:]
+        parts += ["...", *(_block(row, indent + 1, write, width, summarize) for row in rest)]
+    return "[" + ("," + "\n" * (array.ndim - 1) + " " * (indent + 1)).join(parts) + "]"
+
+
+def _with_suffixes(text: str, suffixes: list[str], indent: int) -> str:
+    """Each suffix on the last line where it fits, else on a line of its own."""
+    used = len(text) - text.rfind("\n") + 1
+    for suffix in suffixes:
+        if used + len(suffix) + 2 > _options["linewidth"]:
+            text += ",\n" + " " * indent + suffix
+            used = indent + len(suffix)
+        else:
+            text += ", " + suffix
+            used += len(suffix) + 2
+    return text

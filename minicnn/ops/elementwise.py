@@ -36,7 +36,8 @@ def cast(x: Variable, dtype: Any) -> Any:
     if x.array.dtype == dtype:
         return x
     if not dtypes.is_floating(dtype):
-        return Variable.result_class(x.array.astype(dtype))
+        with np.errstate(all="ignore"):
+            return Variable.result_class(x.array.astype(dtype))
     return CastFunction.apply(x, dtype)
 
 
