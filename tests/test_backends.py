@@ -115,6 +115,12 @@ def test_the_loops_rung_has_the_textbook_s_kernels_only() -> None:
     }
 
 
+def test_the_numba_rung_lacks_nothing() -> None:
+    """Else the contract's tests of it would run, and pass, on the numpy rung."""
+    with use_backend("numba") as backend:
+        assert [k for k in kernels.kernel_names() if backend.source_of(k) != "numba"] == []
+
+
 def test_a_backend_object_can_be_chosen_again() -> None:
     """Backward runs on the rung that forward captured, whatever holds then."""
     with use_backend("loops"):

@@ -57,7 +57,7 @@ def assert_same_verdict(ours: Callable[[], Any], torchs: Callable[[], Any]) -> N
     assert verdict(ours) == want
 
 
-@generated(400)
+@generated(250)
 @given(data=st.data(), batch=FULL, how=geometry(), groups=FEW, channels=FEW, filters=FEW)
 def test_conv2d_takes_and_refuses_what_torch_does(
     data, batch, how, groups, channels, filters
@@ -79,7 +79,7 @@ def test_conv2d_takes_and_refuses_what_torch_does(
     )
 
 
-@generated(300)
+@generated(200)
 @given(
     data=st.data(), batch=FULL, how=geometry(), groups=FEW, channels=FEW, filters=FEW,
     extra=st.tuples(st.integers(0, 2), st.integers(0, 2)),
@@ -123,7 +123,7 @@ def holds_padding_only(size, kernel, stride, padding, dilation, outputs) -> bool
     )
 
 
-@generated(500)
+@generated(400)
 @given(data=st.data(), batch=BATCH, how=geometry(most_padding=1), ceil_mode=st.booleans())
 def test_max_pool2d_takes_and_refuses_what_torch_does(data, batch, how, ceil_mode) -> None:
     wrong = spoil(data.draw, "rank", "empty", "padding")
@@ -153,7 +153,7 @@ def test_pool_sizes_agree_with_torch_over_a_whole_range(padding: int, ceil_mode:
                 assert got == want, (size, kernel, stride)
 
 
-@generated(300)
+@generated(200)
 @given(data=st.data(), batch=BATCH, how=geometry())
 def test_unfold_takes_and_refuses_what_torch_does(data, batch, how) -> None:
     wrong = spoil(data.draw, "rank", "empty")
@@ -165,7 +165,7 @@ def test_unfold_takes_and_refuses_what_torch_does(data, batch, how) -> None:
     )
 
 
-@generated(300)
+@generated(200)
 @given(data=st.data(), batch=BATCH, how=geometry(), channels=FEW)
 def test_fold_takes_and_refuses_what_torch_does(data, batch, how, channels) -> None:
     wrong = spoil(data.draw, "rows", "positions", "rank", "empty")
