@@ -1,23 +1,67 @@
 """Layers and networks, under the names of `torch.nn`."""
 
-from minicnn.nn import functional, init
-from minicnn.nn.containers import Sequential
-from minicnn.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from minicnn.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss
+from minicnn.nn import functional, init, utils
+from minicnn.nn.activations import (
+    ELU,
+    GELU,
+    Hardtanh,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
+from minicnn.nn.containers import ModuleDict, ModuleList, ParameterList, Sequential
+from minicnn.nn.layers import Conv2d, Dropout, Dropout2d, Flatten, Identity, Linear, MaxPool2d
+from minicnn.nn.losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    SmoothL1Loss,
+)
 from minicnn.nn.module import Module, Parameter
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "BCELoss",
     "BCEWithLogitsLoss",
     "Conv2d",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout2d",
     "Flatten",
+    "Hardtanh",
+    "HuberLoss",
+    "Identity",
+    "L1Loss",
+    "LeakyReLU",
     "Linear",
+    "LogSoftmax",
+    "MSELoss",
     "MaxPool2d",
     "Module",
+    "ModuleDict",
+    "ModuleList",
+    "NLLLoss",
     "Parameter",
+    "ParameterList",
     "ReLU",
+    "ReLU6",
     "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "SmoothL1Loss",
+    "Softmax",
+    "Tanh",
     "functional",
     "init",
+    "utils",
 ]

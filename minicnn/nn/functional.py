@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from minicnn import random
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, ShapeError
 from minicnn.kernels.shapes import Pair
-from minicnn.ops import activation, conv, elementwise, loss, pool, reduce
+from minicnn.ops import conv, elementwise, pool, reduce
 from minicnn.ops import dropout as dropout_op
 from minicnn.ops import linear as linear_op
 from minicnn.ops import unfold as unfold_op
+from minicnn.ops.activation import elu, gelu, hardtanh, leaky_relu, relu, relu6, silu
+from minicnn.ops.elementwise_loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+    smooth_l1_loss,
+)
+from minicnn.ops.loss import cross_entropy, nll_loss, one_hot
 from minicnn.tensor import Tensor
 
 __all__ = [
+    "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "conv2d",
     "cross_entropy",
     "dropout",
+    "dropout2d",
+    "elu",
     "fold",
+    "gelu",
+    "hardtanh",
+    "huber_loss",
+    "l1_loss",
+    "leaky_relu",
     "linear",
     "log_softmax",
     "max_pool2d",
+    "mse_loss",
+    "nll_loss",
+    "one_hot",
     "relu",
+    "relu6",
     "sigmoid",
+    "silu",
+    "smooth_l1_loss",
     "softmax",
     "tanh",
     "unfold",
@@ -111,11 +136,6 @@ def max_pool2d(
     return (y, indices.long()) if return_indices else y
 
 
-def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """max(x, 0). `inplace` is accepted and computed out of place."""
-    return activation.relu(input)
-
-
 def sigmoid(input: Tensor) -> Tensor:
     """1/(1+exp(-x))."""
     return elementwise.sigmoid(input)
@@ -126,14 +146,26 @@ def tanh(input: Tensor) -> Tensor:
     return elementwise.tanh(input)
 
 
-def softmax(input: Tensor, dim: int) -> Tensor:
-    """exp(x)/Σexp(x) along `dim`."""
+def softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
+    """exp(x)/Σexp(x) along `dim`, after a cast to `dtype` if one is given.
+
+    Without `dim` it is 1 for 2 or more than 3 dimensions, else 0, with a warning, as in PyTorch.
+    """
+    input, dim = _normalised("softmax", input, dim, dtype)
     return reduce.softmax(input, dim)
 
 
-def log_softmax(input: Tensor, dim: int) -> Tensor:
-    """x - log Σexp(x) along `dim`."""
+def log_softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
+    """x - log Σexp(x) along `dim`; otherwise as `softmax`."""
+    input, dim = _normalised("log_softmax", input, dim, dtype)
     return reduce.log_softmax(input, dim)
+
+
+def _normalised(op: str, x: Tensor, dim: int | None, dtype: Any) -> tuple[Tensor, int]:
+    if dim is None:
+        dim = 0 if x.ndim in (0, 1, 3) else 1
+        warnings.warn(f"{op}: no dim was given; taking dim={dim}. Say which.", stacklevel=3)
+    return (x if dtype is None else x.to(dtype)), dim
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -154,35 +186,25 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     return dropout_op.dropout(input, p, *random.next_operation())
 
 
-def _reduce(op: str, losses: Tensor, reduction: str) -> Tensor:
-    if reduction == "mean":
-        return losses.mean()
-    if reduction == "sum":
-        return losses.sum()
-    if reduction == "none":
-        return losses
-    raise ArgumentError(f'{op}: reduction must be "mean", "sum" or "none", got {reduction!r}')
-
-
-def cross_entropy(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
-    """-log softmax(x)[target], for logits that are not yet normalised.
-
-    Args:
-        input: logits (N, classes), or (classes,) for one example.
-        target: class indices (N,), or (), of an integer dtype, in 0 … classes-1.
-        reduction: "mean" over the batch, "sum", or "none".
-    """
-    if input.ndim == 1:
-        losses = loss.softmax_cross_entropy(input.unsqueeze(0), target.reshape(1)).squeeze(0)
-    else:
-        losses = loss.softmax_cross_entropy(input, target)
-    return _reduce("cross_entropy", losses, reduction)
-
-
-def binary_cross_entropy_with_logits(
-    input: Tensor, target: Tensor, *, reduction: str = "mean"
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
-    """-t·log σ(x) - (1-t)·log(1-σ(x)) for logits x and targets t in [0, 1] of the same shape."""
-    return _reduce(
-        "binary_cross_entropy_with_logits", loss.bce_with_logits(input, target), reduction
-    )
+    """`dropout` of whole channels: neighbouring pixels tell the same, so single ones are no loss.
+
+    `input` is (N, C, H, W). Three dimensions are taken for (N, C, L), with a warning, as in
+    PyTorch. Source: Tompson et al. 2015, "Efficient object localization", section 3.2.
+    """
+    op = "dropout2d"
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"{op}: p must be a probability from 0 to 1, got {p}")
+    if input.ndim not in (3, 4):
+        raise ShapeError(f"{op}: expected (N, C, H, W), got shape {tuple(input.shape)}")
+    if input.ndim == 3:
+        warnings.warn(
+            f"{op}: shape {tuple(input.shape)} is taken for (N, C, L). For one image (C, H, W) "
+            "use .unsqueeze(0).",
+            stacklevel=2,
+        )
+    if not training or p == 0:
+        return input
+    return dropout_op.channel_dropout(input, p, *random.next_operation())

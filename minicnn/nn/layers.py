@@ -196,20 +196,15 @@ class MaxPool2d(Module):
         )
 
 
-class ReLU(Module):
-    """max(x, 0). `inplace` is accepted and computed out of place."""
+class Identity(Module):
+    """Its input, unchanged; takes, and forgets, any arguments. A placeholder for another layer."""
 
-    def __init__(self, inplace: bool = False) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
-        self.inplace = inplace
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape, unchanged."""
-        return F.relu(x)
-
-    def extra_repr(self) -> str:
-        """As PyTorch prints it."""
-        return "inplace=True" if self.inplace else ""
+        return input
 
 
 class Flatten(Module):
@@ -234,7 +229,9 @@ class Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         if not 0 <= p <= 1:
-            raise ArgumentError(f"Dropout: p must be a probability from 0 to 1, got {p}")
+            raise ArgumentError(
+                f"{type(self).__name__}: p must be a probability from 0 to 1, got {p}"
+            )
         self.p, self.inplace = p, inplace
 
     def forward(self, x: Tensor) -> Tensor:
@@ -244,3 +241,11 @@ class Dropout(Module):
     def extra_repr(self) -> str:
         """As PyTorch prints it."""
         return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout2d(Dropout):
+    """Zero whole channels with probability p while training; see `nn.functional.dropout2d`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W), unchanged."""
+        return F.dropout2d(x, self.p, self.training)

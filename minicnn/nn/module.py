@@ -148,7 +148,11 @@ class Module:
             raise ArgumentError(
                 f'add_module: a name must be non-empty and without ".", got {name!r}'
             )
-        self._claim(name, self._modules)
+        if name not in self._modules and hasattr(self, name):
+            raise ArgumentError(
+                f"add_module: {type(self).__name__} has an attribute {name!r} already. "
+                "Use another name, or delete it first."
+            )
         self._modules[name] = module
 
     register_module = add_module

@@ -81,7 +81,7 @@ def _activation(name: str, forward: Callable, gradient: Callable, *, keep: str) 
                 )
         if not dtypes.is_floating(x.array.dtype):
             raise DtypeError(
-                f"{name}: needs a floating-point tensor, got {x.array.dtype}. Convert with .float()."
+                f"{name}: needs floating-point numbers, got {x.array.dtype}. Convert with .float()."
             )
         return Activation.apply(x, *(float(option) for option in options))
 

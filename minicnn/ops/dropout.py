@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minicnn.autograd import Function, Variable
 from minicnn.ops.elementwise import require_float
 from minicnn.ops.shaping import c_order
@@ -32,3 +34,29 @@ def dropout(x: Variable, p: float, seed: int, offset: int) -> Any:
     """
     require_float("dropout", x)
     return DropoutFunction.apply(x, p, seed, offset)
+
+
+class ChannelDropoutFunction(Function):
+    """A mask of one element per image and channel, drawn again in backward."""
+
+    fresh_gradients = True
+
+    @staticmethod
+    def forward(ctx, x, p, seed, offset):
+        ctx.draw = p, seed, offset
+        return _drop_channels(ctx.backend, x, *ctx.draw)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return _drop_channels(ctx.backend, dy, *ctx.draw), None, None, None
+
+
+def _drop_channels(backend: Any, x: Any, p: float, seed: int, offset: int) -> Any:
+    mask = backend.dropout(np.ones(x.shape[:2], x.dtype), p, seed, offset)
+    return x * mask.reshape(mask.shape + (1,) * (x.ndim - 2))
+
+
+def channel_dropout(x: Variable, p: float, seed: int, offset: int) -> Any:
+    """`dropout` with one draw for each of the N·C channels of `x` (N, C, …)."""
+    require_float("dropout2d", x)
+    return ChannelDropoutFunction.apply(x, p, seed, offset)

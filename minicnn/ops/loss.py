@@ -1,15 +1,21 @@
-"""Losses. Softmax and cross-entropy are one op: log(softmax) would lose small probabilities."""
+"""Losses over classes. Softmax and cross-entropy are one op: log(softmax) would lose digits."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn import dtypes
+from minicnn import autograd, dtypes
 from minicnn.autograd import Function, Variable
-from minicnn.kernels.errors import DtypeError, OutOfRangeError, ShapeError
-from minicnn.ops.elementwise import cast, require_float
+from minicnn.kernels.errors import ArgumentError, DtypeError, OutOfRangeError, ShapeError
+from minicnn.ops import reduce
+from minicnn.ops.choice import where
+from minicnn.ops.elementwise import add, cast, div, mul, neg, require_float
+from minicnn.ops.shaping import permute, reshape, unsqueeze
+
+Array = Any
 
 
 class SoftmaxCrossEntropyFunction(Function):
@@ -31,62 +37,288 @@ class SoftmaxCrossEntropyFunction(Function):
         return ctx.backend.softmax_cross_entropy_grad(dlosses, log_probs, target), None
 
 
-def softmax_cross_entropy(logits: Variable, target: Variable) -> Any:
-    """The loss of each row of `logits` (N, classes) for its class index in `target` (N,)."""
+class PickFunction(Function):
+    """y_n = -x_n[t_n]: what stands at the target of each row, negated."""
+
+    fresh_gradients = True
+
+    @staticmethod
+    def forward(ctx, x, target):
+        ctx.shape = x.shape
+        ctx.save_for_backward(target)
+        return -np.take_along_axis(x, target[:, None], 1)[:, 0]
+
+    @staticmethod
+    def backward(ctx, dy):
+        (target,) = ctx.saved_tensors
+        dx = np.zeros(ctx.shape, dy.dtype)
+        np.put_along_axis(dx, target[:, None], -dy[:, None], 1)
+        return dx, None
+
+
+def cross_entropy(
+    input: Variable,
+    target: Variable,
+    weight: Variable | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    """-Σ_c q[c]·log softmax(x)[c], for logits x that are not yet normalised.
+
+    q is the target as a distribution over the C classes: all at the label, or the probabilities
+    given; with label smoothing ε it is (1-ε)·q + ε/C; class weights multiply it.
+
+    Args:
+        input: logits (N, C), (N, C, d1, …), or (C,) for one example; float32 or float64.
+        target: class labels from 0 to C-1 of an integer dtype, of the logits' shape without C; or
+            probabilities of the logits' shape and a floating-point dtype.
+        weight: (C,) of the logits' dtype, a constant.
+        ignore_index: examples with this label count nothing (labels only).
+        reduction: "mean", "sum" or "none". With labels the mean is weighted, by weight[label], and
+            NaN if all are ignored; with probabilities it is over examples.
+        label_smoothing: ε, from 0 to 1. Source: Szegedy et al. 2016.
+
+    Raises:
+        ShapeError, DtypeError, ArgumentError: operands that do not fit together.
+        OutOfRangeError: a label that is no class.
+    """
     op = "cross_entropy"
-    require_float(op, logits)
-    shape, dtype = logits.array.shape, target.array.dtype
-    if len(shape) != 2:
-        raise ShapeError(f"{op}: expected logits of shape (N, classes), got {shape}")
-    if dtype.kind not in "iu":
-        raise DtypeError(f"{op}: class labels must be integers, got {dtype}. Convert with .long().")
-    if target.array.shape != shape[:1]:
-        raise ShapeError(
-            f"{op}: logits {shape} need labels of shape {shape[:1]}, got {target.array.shape}"
+    require_tensors(op, input=input, target=target)
+    require_float(op, input)
+    check_reduction(op, reduction)
+    if not 0 <= label_smoothing <= 1:
+        raise ArgumentError(f"{op}: label_smoothing must be from 0 to 1, got {label_smoothing}")
+    classes = _classes(op, input)
+    factors = None if weight is None else _class_weights(op, weight, input, classes)
+    if dtypes.is_floating(target.array.dtype) and target.array.shape == input.array.shape:
+        if ignore_index >= 0:
+            raise ArgumentError(
+                f"{op}: ignore_index={ignore_index} is for class labels, but the target holds "
+                "probabilities. Leave it out, and give those examples probabilities of 0."
+            )
+        return _with_probabilities(input, target, factors, reduction, label_smoothing)
+    labels = _labels(op, input, target, classes, factors, ignore_index)
+    rows = _rows(input)
+    if not label_smoothing:
+        losses = _weigh(SoftmaxCrossEntropyFunction.apply(rows, labels.safe), labels)
+    else:
+        log_probs = reduce.log_softmax(rows, 1)
+        sharp = _weigh(PickFunction.apply(log_probs, labels.safe), labels)
+        spread = log_probs if factors is None else mul(log_probs, Variable._new(factors))
+        losses = add(
+            mul(sharp, 1 - label_smoothing),
+            mul(reduce.sum(spread, 1), -label_smoothing / classes),
         )
-    target = cast(target, dtypes.int64)
-    labels = target.array
-    bad = np.flatnonzero((labels < 0) | (labels >= shape[1]))
-    if bad.size:
-        raise OutOfRangeError(
-            f"{op}: label {labels[bad[0]]} at position {bad[0]} is outside 0..{shape[1] - 1} "
-            f"({shape[1]} classes). Check the labels, or give the last layer more outputs."
-        )
-    return SoftmaxCrossEntropyFunction.apply(logits, target)
+    return _finish(losses, labels, target.array.shape, reduction)
 
 
-class BCEWithLogitsFunction(Function):
-    """loss = max(x,0) - x·t + log(1+exp(-|x|));  dx = (sigmoid(x) - t)·dloss,  dt = -x·dloss."""
+def nll_loss(
+    input: Variable,
+    target: Variable,
+    weight: Variable | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Any:
+    """-x[label], for log-probabilities x: `cross_entropy` after `log_softmax`.
 
-    @staticmethod
-    def forward(ctx, x, t):
-        ctx.save_for_backward(x, t)
-        return np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
-
-    @staticmethod
-    def backward(ctx, dloss):
-        x, t = ctx.saved_tensors
-        half = x.dtype.type(0.5)
-        dx = dt = None
-        if ctx.needs_input_grad[0]:
-            dx = ((np.tanh(x * half) + 1) * half - t) * dloss
-        if ctx.needs_input_grad[1]:
-            dt = -x * dloss
-        return dx, dt
+    Args:
+        input: (N, C), (N, C, d1, …), or (C,) for one example; float32 or float64.
+        target, weight, ignore_index, reduction: as in `cross_entropy`, with class labels.
+    """
+    op = "nll_loss"
+    require_tensors(op, input=input, target=target)
+    require_float(op, input)
+    check_reduction(op, reduction)
+    classes = _classes(op, input)
+    factors = None if weight is None else _class_weights(op, weight, input, classes)
+    labels = _labels(op, input, target, classes, factors, ignore_index)
+    losses = _weigh(PickFunction.apply(_rows(input), labels.safe), labels)
+    return _finish(losses, labels, target.array.shape, reduction)
 
 
-def bce_with_logits(x: Variable, target: Variable) -> Any:
-    """-t·log σ(x) - (1-t)·log(1-σ(x)), elementwise, without ever computing σ(x)."""
-    op = "binary_cross_entropy_with_logits"
-    require_float(op, x)
-    if x.array.shape != target.array.shape:
-        raise ShapeError(
-            f"{op}: logits {x.array.shape} and target {target.array.shape} must have one shape. "
-            "Use target.reshape(logits.shape)."
-        )
-    if not dtypes.is_floating(target.array.dtype):
+# -------------------------------------------------------------------------------------- labels
+
+
+def one_hot(tensor: Variable, num_classes: int = -1) -> Any:
+    """Class labels of any shape as rows of zeros with a one at the label: shape (…, classes).
+
+    Args:
+        tensor: labels ≥ 0 of an integer dtype.
+        num_classes: the length of a row; -1 for the largest label + 1.
+
+    Returns:
+        A tensor of int64.
+    """
+    op = "one_hot"
+    require_tensors(op, tensor=tensor)
+    labels = tensor.array
+    if labels.dtype.kind not in "iu":
         raise DtypeError(
-            f"{op}: the target must be floating-point, got {target.array.dtype}. "
-            "Convert with .float()."
+            f"{op}: labels must be integers, got {labels.dtype}. Convert with .long()."
         )
-    return BCEWithLogitsFunction.apply(x, target)
+    if not labels.size and num_classes <= 0:
+        raise ArgumentError(
+            f"{op}: no labels to count the classes by. Say num_classes, which is {num_classes}."
+        )
+    classes = int(labels.max()) + 1 if num_classes == -1 else num_classes
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise OutOfRangeError(
+            f"{op}: labels {labels.min()}..{labels.max()} leave the range of {classes} classes, "
+            f"0..{classes - 1}. Check the labels, or num_classes."
+        )
+    rows = labels[..., None] == np.arange(classes)
+    return Variable._new(rows.astype(np.int64))
+
+
+class _Labels(NamedTuple):
+    """Checked class labels, one per row, and how much each row counts."""
+
+    safe: Variable  # (M,) int64, with class 0 where a row is ignored
+    kept: Array | None  # (M,) False where a row is ignored; None if none is
+    factors: Array | None  # (M,) each row's class weight; None for 1
+    total: float  # what the mean divides by
+
+
+def _labels(
+    op: str, x: Variable, target: Variable, classes: int, weight: Array | None, ignore_index: int
+) -> _Labels:
+    shape, dtype = x.array.shape, target.array.dtype
+    wanted = shape[:1] + shape[2:] if len(shape) > 1 else ()
+    if dtype.kind not in "iu":
+        ways = "or probabilities of the logits' shape" if op == "cross_entropy" else "no others"
+        raise DtypeError(
+            f"{op}: class labels must be integers ({ways}), got {dtype} of shape "
+            f"{target.array.shape} for logits {shape}. Convert with .long()."
+        )
+    if target.array.shape != wanted and not (wanted == () and target.array.shape == (1,)):
+        raise ShapeError(
+            f"{op}: logits {shape} need labels of shape {wanted}, got {target.array.shape}. "
+            "Logits are (N, classes) or (N, classes, d1, …)."
+        )
+    safe = reshape(cast(target, dtypes.int64), (target.array.size,))
+    labels = safe.array
+    inside = (labels >= 0) & (labels < classes)
+    kept = labels != ignore_index
+    if not (inside | ~kept).all():
+        place = np.argwhere((~inside & kept).reshape(target.array.shape))[0].tolist()
+        raise OutOfRangeError(
+            f"{op}: label {target.array[tuple(place)]} at position "
+            f"{place[0] if len(place) == 1 else tuple(place)} is outside 0..{classes - 1} "
+            f"({classes} classes). Check the labels, or give the last layer more outputs."
+        )
+    if kept.all():
+        kept = None
+    else:
+        safe = Variable._new(np.where(kept, labels, 0))
+    if weight is None:
+        return _Labels(safe, kept, None, float(labels.size if kept is None else kept.sum()))
+    factors = weight[safe.array]
+    counted = factors if kept is None else factors[kept]
+    return _Labels(safe, kept, factors, float(counted.sum(dtype=np.float64)))
+
+
+def _weigh(losses: Any, labels: _Labels) -> Any:
+    return losses if labels.factors is None else mul(losses, Variable._new(labels.factors))
+
+
+def _finish(losses: Any, labels: _Labels, shape: tuple[int, ...], reduction: str) -> Any:
+    """Rows that are ignored made 0, then the losses in the target's shape, or reduced."""
+    if labels.kept is not None:
+        losses = where(Variable._new(labels.kept), losses, 0.0)
+    if reduction == "none":
+        return reshape(losses, shape)
+    if (labels.kept is None and labels.factors is None) or reduction == "sum":
+        return reduce_losses(losses, reduction)
+    total = reduce.sum(losses)
+    # 0/0 is NaN, but as PyTorch has it, with gradients of 0: they are of rows that count nothing.
+    return div(total, labels.total) if labels.total else add(total, math.nan)
+
+
+# ------------------------------------------------------------------------------- probabilities
+
+
+def _with_probabilities(
+    x: Variable, target: Variable, weight: Array | None, reduction: str, smoothing: float
+) -> Any:
+    axis = 1 if x.array.ndim > 1 else 0
+    classes = x.array.shape[axis]
+    if smoothing:
+        target = add(mul(target, 1 - smoothing), smoothing / classes)
+    if weight is not None:
+        shape = [classes if i == axis else 1 for i in range(x.array.ndim)]
+        target = mul(target, Variable._new(weight.reshape(shape)))
+    losses = neg(reduce.sum(mul(target, reduce.log_softmax(x, axis)), axis))
+    return reduce_losses(losses, reduction)
+
+
+# -------------------------------------------------------------------------------------- shared
+
+
+def _classes(op: str, x: Variable) -> int:
+    shape = x.array.shape
+    if not shape:
+        raise ShapeError(
+            f"{op}: expected logits (N, classes), (N, classes, d1, …) or (classes,), got shape ()"
+        )
+    classes = shape[1] if len(shape) > 1 else shape[0]
+    if not classes:
+        raise ShapeError(f"{op}: logits of shape {shape} have no classes to choose from")
+    return classes
+
+
+def _rows(x: Variable) -> Any:
+    """(C,), (N,C) or (N,C,d1,…) as (M,C), one row per label."""
+    shape = x.array.shape
+    if len(shape) == 2:
+        return x
+    if len(shape) == 1:
+        return unsqueeze(x, 0)
+    last = permute(x, (0, *range(2, len(shape)), 1))
+    return reshape(last, (math.prod(last.array.shape[:-1]), shape[1]))
+
+
+def _class_weights(op: str, weight: Variable, x: Variable, classes: int) -> Array:
+    if weight.array.shape != (classes,):
+        raise ShapeError(
+            f"{op}: weight must hold one number for each of the {classes} classes, "
+            f"got shape {weight.array.shape}"
+        )
+    if weight.array.dtype != x.array.dtype:
+        raise DtypeError(
+            f"{op}: weight is {weight.array.dtype}, the logits are {x.array.dtype}. "
+            "Convert it with .to(logits.dtype)."
+        )
+    return constant(op, "weight", weight)
+
+
+def require_tensors(op: str, **operands: Any) -> None:
+    """Raise unless all operands are Tensors."""
+    for name, operand in operands.items():
+        if not isinstance(operand, Variable):
+            raise DtypeError(
+                f"{op}: {name} must be a Tensor, got {type(operand).__name__}. "
+                "Wrap it in minicnn.tensor(...)."
+            )
+
+
+def constant(op: str, name: str, tensor: Variable) -> Array:
+    """The array of an operand without a derivative; an error if one is asked for."""
+    if tensor._requires_grad and autograd.is_grad_enabled():
+        raise ArgumentError(f"{op}: {name} is a constant here. Pass {name}.detach().")
+    return tensor.array
+
+
+def check_reduction(op: str, reduction: str) -> None:
+    """Raise unless `reduction` is one of the three ways."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ArgumentError(f'{op}: reduction must be "mean", "sum" or "none", got {reduction!r}')
+
+
+def reduce_losses(losses: Any, reduction: str) -> Any:
+    """The mean of all losses, their sum, or the losses themselves."""
+    if reduction == "none":
+        return losses
+    return reduce.mean(losses) if reduction == "mean" else reduce.sum(losses)
