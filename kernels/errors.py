@@ -4,8 +4,6 @@ They live on floor 0 so that the output-size formulas may raise them; `minicnn.e
 public name. Each is also the built-in error that Python or PyTorch users would catch.
 """
 
-import re
-
 
 class MiniCNNError(RuntimeError):
     """Base of all errors that the user can mend; the command line prints it without a traceback.
@@ -18,8 +16,12 @@ class MiniCNNError(RuntimeError):
 
     def __str__(self) -> str:
         text = super().__str__()
-        # The layer's path says more than the name of its op, which it replaces.
-        return f"{self.where}: {re.sub(r'^[a-z_0-9]+: ', '', text)}" if self.where else text
+        if not self.where:
+            return text
+        # "Conv2d: conv2d: ..." would say it twice; the op of another's forward stays.
+        op, colon, rest = text.partition(": ")
+        said = colon and self.where.partition(" ")[0].lower().startswith(op.replace("_", ""))
+        return f"{self.where}: {rest if said else text}"
 
 
 class ShapeError(MiniCNNError, ValueError):
@@ -39,7 +41,7 @@ class OutOfRangeError(MiniCNNError, IndexError):
 
 
 class AutogradError(MiniCNNError):
-    """A misuse of the tape: backward twice, an in-place change of a saved array, a missing gradient."""
+    """A misuse of the tape: backward twice, a saved array changed in place, no gradient."""
 
 
 class DataError(MiniCNNError, ValueError):
@@ -47,8 +49,8 @@ class DataError(MiniCNNError, ValueError):
 
 
 class CheckpointError(MiniCNNError, ValueError):
-    """A checkpoint or weight file that is missing, truncated, foreign, or does not fit the model."""
+    """A checkpoint or weight file that is missing, cut off, foreign, or does not fit the model."""
 
 
 class TrainingError(MiniCNNError):
-    """Training cannot go on: a loss that is not finite, nothing to train on, an output that cannot be written."""
+    """Training cannot go on: no finite loss, nothing to train on, no place to write."""

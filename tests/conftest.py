@@ -6,6 +6,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from oracle import RUNGS
 
+import minicnn
+
 settings.register_profile(
     "minicnn",
     derandomize=True,
@@ -15,6 +17,12 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("minicnn")
+
+
+@pytest.fixture(autouse=True)
+def same_seed() -> None:
+    """Every test draws the same numbers, whichever tests ran before it."""
+    minicnn.manual_seed(0)
 
 
 @pytest.fixture(params=RUNGS, scope="session")

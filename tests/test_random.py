@@ -1,4 +1,4 @@
-"""One seed decides everything that is drawn: weights, masks, shuffles; and its state is portable."""
+"""One seed decides everything drawn: weights, masks, shuffles; and its state is portable."""
 
 from __future__ import annotations
 
