@@ -23,7 +23,7 @@ from minicnn.errors import ArgumentError, ShapeError
 from minicnn.io import atomic_write
 from minicnn.tensor import Tensor
 
-BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#8C8C8C", "#262626"
+BLUE, ORANGE, GREY, PALE, INK = "#0072B2", "#D55E00", "#7A7A7A", "#BDBDBD", "#262626"
 DPI = 150
 
 
@@ -65,7 +65,10 @@ def curves(
                 textcoords="offset points", color=ORANGE, fontsize=9,
             )  # fmt: skip
             axes.set_ylim(bottom=min(axes.get_ylim()[0], baseline - 0.04))
-        axes.legend(loc="lower right" if share else "upper right", frameon=False, fontsize=9)
+        axes.legend(  # above the curves, where it can hide none of them
+            loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False, fontsize=9,
+            borderaxespad=0.1, columnspacing=1.4, handlelength=2.2,
+        )  # fmt: skip
     return _finish(figure, path)
 
 
@@ -78,6 +81,7 @@ def predictions(
     *,
     columns: int = 8,
     limit: int = 32,
+    mistakes_first: bool = True,
     title: str | None = None,
 ) -> Any:
     """Images with the class predicted for each; mistakes stand in a thick frame with a cross.
@@ -87,26 +91,30 @@ def predictions(
         labels: the true classes, (N,).
         logits: what the network said, (N, num_classes) or (N, 1).
         limit: how many images to show; the title counts all of them.
+        mistakes_first: give mistakes up to half the places, before the others; else in order.
     """
     from minicnn.training.metrics import predicted_classes, probabilities
 
     pictures, truth, scores = _array(images), _array(labels).reshape(-1), _array(logits)
     if not len(pictures) == len(truth) == len(scores) or not len(truth):
         raise ShapeError(
-            f"plot.predictions: {len(pictures)} images, {len(truth)} labels and {len(scores)} rows of "
+            f"plot.predictions: {len(pictures)} images, {len(truth)} labels, {len(scores)} rows of "
             "logits. Give one label and one row for each image, and one image at least."
         )
     guessed, sure = predicted_classes(scores), probabilities(scores)
     if sure.ndim == 1 or sure.shape[1] == 1:
         sure = np.stack([1 - sure.reshape(-1), sure.reshape(-1)], axis=1)
     names = list(class_names or map(str, range(sure.shape[1])))
-    wrong = int((guessed != truth).sum())
-    shown = min(len(truth), limit)
-    grid = _grid(shown, columns, 1.35, 1.62, title)
-    grid.figure.suptitle(
-        f"{title or 'Predictions'}: {wrong} of {len(truth)} wrong", color=INK, fontsize=12
-    )
-    for i, axes in enumerate(grid.axes[:shown]):
+    wrong = np.flatnonzero(guessed != truth)
+    heading = f"{title or 'Predictions'}: {len(wrong)} of {len(truth)} wrong"
+    order = np.arange(len(truth))
+    if mistakes_first and len(wrong) and limit < len(truth):
+        first = wrong[: (limit + 1) // 2]
+        order = np.concatenate([first, np.setdiff1d(order, wrong), wrong[len(first) :]])
+        heading += ", shown first" if len(first) == len(wrong) else f", {len(first)} shown first"
+    order = order[:limit]
+    grid = _grid(len(order), columns, 1.35, 1.62, heading)
+    for i, axes in zip(order, grid.axes, strict=False):
         _show(axes, pictures[i])
         mistake = guessed[i] != truth[i]
         text = f"{names[guessed[i]]} {sure[i, guessed[i]]:.0%}"
@@ -116,7 +124,7 @@ def predictions(
             text, fontsize=8.5, labelpad=3, color=ORANGE if mistake else INK,
             fontweight="bold" if mistake else "normal",
         )  # fmt: skip
-        _frame(axes, ORANGE if mistake else "#BDBDBD", 3.0 if mistake else 0.6)
+        _frame(axes, ORANGE if mistake else PALE, 3.0 if mistake else 0.6)
     return _finish(grid.figure, path)
 
 
@@ -130,40 +138,37 @@ def filters(
     """The kernels of a convolution as pictures.
 
     RGB kernels are shown in colour, grey being zero. Otherwise orange is positive, purple
-    negative, white zero; with more than one input channel each row is a filter, each column a channel.
+    negative, white zero; with several input channels a row is a filter, a column a channel.
 
     Args:
         layer: a Conv2d, or its weights (K, C, R, S).
         limit: how many filters at most (with several channels: the first 16 of 16 channels).
     """
-    weights = _array(layer.weight if hasattr(layer, "weight") else layer)
+    weights = _array(getattr(layer, "weight", layer))
     if weights.ndim != 4:
         raise ShapeError(
             f"plot.filters: weights {weights.shape} are not (K, C, R, S). Give a Conv2d layer."
         )
     K, C, R, S = weights.shape
-    extreme = float(np.abs(weights).max()) or 1.0
     size = f"{K} filters of {C}×{R}×{S}"
     heading = f"{title}: {size}" if title else size
-    if C == 3:
-        tiles = (weights / extreme / 2 + 0.5).transpose(0, 2, 3, 1)[:limit]
-        columns = 8
-    elif C == 1:
-        tiles, columns = weights[:limit, 0], 8
+    if C in (1, 3):
+        tiles, columns = weights[:limit], 8
+        extreme = float(np.abs(tiles).max()) or 1.0
+        tiles = (tiles / extreme / 2 + 0.5).transpose(0, 2, 3, 1) if C == 3 else tiles[:, 0]
     else:
         columns = min(C, 16)
         tiles = weights[:16, :columns].reshape(-1, R, S)
+        extreme = float(np.abs(tiles).max()) or 1.0
         if K > 16 or C > 16:
             heading += f" (the first {min(K, 16)}×{columns})"
     tile = 0.9 if columns <= 8 else 0.5
     grid = _grid(len(tiles), columns, tile, tile, heading)
     for axes, values in zip(grid.axes, tiles, strict=False):
         drawn = axes.imshow(values, cmap="PuOr_r", vmin=-extreme, vmax=extreme)
-        _frame(axes, "#BDBDBD", 0.5)
+        _frame(axes, PALE, 0.5)
     if C != 3:
-        bar = grid.figure.colorbar(drawn, ax=list(grid.axes), shrink=0.7, aspect=25, pad=0.02)
-        bar.ax.tick_params(labelsize=8, length=0)
-        bar.outline.set_visible(False)
+        _colour_bar(grid.figure, drawn, list(grid.axes))
     return _finish(grid.figure, path)
 
 
@@ -173,10 +178,13 @@ def feature_maps(
     layer: str,
     path: str | os.PathLike[str] | None = None,
     *,
-    limit: int = 31,
+    limit: int = 64,
     title: str | None = None,
 ) -> Any:
-    """What each channel of one layer answers to an image, beside the image.
+    """What each channel of one layer answers to an image, beside the image, on one scale.
+
+    A layer that gives no negative values is drawn from dark (0) to bright, any other in orange
+    (positive) and purple (negative). "silent" is a channel without any answer to this image.
 
     Args:
         model: run once in eval mode, and left as it was.
@@ -195,20 +203,28 @@ def feature_maps(
     K, P, Q = maps.shape[1:]
     shown = min(K, limit)
     count = f"{shown} of {K} maps" if shown < K else f"{K} maps"
-    grid = _grid(shown + 1, 8, 1.15, 1.3, f"{title or layer}: {count} of {P}×{Q}")
-    _show(grid.axes[0], _array(x)[0])
-    _frame(grid.axes[0], INK, 1.2)
-    grid.axes[0].set_xlabel("input", fontsize=8, labelpad=2, color=INK)
-    top = float(maps.max())
-    for i, axes in enumerate(grid.axes[1 : shown + 1]):
-        values = maps[0, i]
-        dead = not values.any()
-        axes.imshow(values, cmap="viridis", vmin=float(min(maps.min(), 0)), vmax=top or 1.0)
-        axes.set_xlabel(
-            f"{i} (dead)" if dead else str(i), fontsize=8, labelpad=2, color=ORANGE if dead else GREY
-        )
-        _frame(axes, "#BDBDBD", 0.5)
-    return _finish(grid.figure, path)
+    columns = min(8, shown)
+    rows = math.ceil(shown / columns)
+    figure = _figure((columns + 2) * 1.1 + 0.6, max(rows, 2) * 1.25 + 0.45, None)
+    figure.suptitle(f"{title or layer}: {count} of {P}×{Q}", color=INK, fontsize=12)
+    places = figure.add_gridspec(max(rows, 2), columns + 2)
+    picture = _bare(figure.add_subplot(places[:2, :2]))
+    _show(picture, _array(x)[0])
+    _frame(picture, INK, 1.0)
+    picture.set_xlabel("input", fontsize=9, labelpad=3, color=INK)
+    signed = float(maps.min()) < 0
+    top = float(np.abs(maps[0, :shown]).max()) or 1.0
+    colours = "PuOr_r" if signed else "viridis"
+    tiles = []
+    for i, values in enumerate(maps[0, :shown]):
+        axes = _bare(figure.add_subplot(places[i // columns, 2 + i % columns]))
+        drawn = axes.imshow(values, cmap=colours, vmin=-top if signed else 0, vmax=top)
+        name = str(i) if values.any() else f"{i} silent"
+        axes.set_xlabel(name, fontsize=8, labelpad=2, color=GREY)
+        _frame(axes, PALE, 0.5)
+        tiles.append(axes)
+    _colour_bar(figure, drawn, tiles)
+    return _finish(figure, path)
 
 
 # ------------------------------------------------------------------------------------- drawing
@@ -217,22 +233,25 @@ def feature_maps(
 class _grid:
     """A figure with `n` small square pictures in rows of `columns`; spare places stay empty."""
 
-    def __init__(self, n: int, columns: int, width: float, height: float, title: str | None) -> None:
+    def __init__(
+        self, n: int, columns: int, width: float, height: float, title: str | None
+    ) -> None:
         columns = max(1, min(columns, n))
         rows = math.ceil(n / columns)
         self.figure = _figure(max(columns * width + 0.2, 3.2), rows * height + 0.45, title)
         self.axes = self.figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in self.axes:
-            axes.set_xticks([])
-            axes.set_yticks([])
+            _bare(axes)
         for axes in self.axes[n:]:
             axes.set_visible(False)
 
 
 def _figure(width: float, height: float, title: str | None) -> Any:
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)  # inches
+    figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
     if title:
         figure.suptitle(title, color=INK, fontsize=12)
     return figure
@@ -242,14 +261,14 @@ def _line(
     axes: Any, first: int, values: Sequence[float], label: str, colour: str, share: bool
 ) -> None:
     epochs = range(first, first + len(values))
+    dashed = label == "training"
     end = f" {values[-1]:.1%}" if share else f" {values[-1]:.3f}"
     axes.plot(
-        epochs, values, color=colour, linewidth=2 if label == "validation" else 1.6,
-        marker="o" if label == "validation" else None, markersize=3.5 if len(values) < 40 else 0,
-        linestyle="-" if label == "validation" else (0, (4, 1.5)), label=label + end,
+        epochs, values, color=colour, linewidth=1.6 if dashed else 2,
+        marker=None if dashed and len(values) > 1 else "o",  # one point makes no line
+        markersize=3.5 if 1 < len(values) < 40 else 6 if len(values) == 1 else 0,
+        linestyle=(0, (4, 1.5)) if dashed else "-", label=label + end,
     )  # fmt: skip
-    if len(values) == 1:  # a line needs two points
-        axes.plot(epochs, values, color=colour, marker="s", markersize=6)
 
 
 def _mark_best(axes: Any, first: int, values: Sequence[float], share: bool) -> None:
@@ -280,10 +299,11 @@ def _dress(axes: Any, name: str, share: bool) -> None:
     axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.margins(x=0.03, y=0.12)
+    axes.set_xlim(left=max(axes.get_xlim()[0], 0.5))  # there is no epoch 0
     axes.tick_params(colors=INK, length=0)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color("#BDBDBD")
+    axes.spines["bottom"].set_color(PALE)
     if share:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_ylim(top=max(1.02, axes.get_ylim()[1]) if axes.get_ylim()[1] > 0.9 else None)
@@ -306,6 +326,20 @@ def _show(axes: Any, image: np.ndarray) -> None:
         if low < 0 or high > 1:  # normalised images: stretch them back to [0, 1]
             picture = (picture - low) / ((high - low) or 1.0)
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255 if picture.dtype == np.uint8 else 1)
+
+
+def _bare(axes: Any) -> Any:
+    """Axes without ticks: a picture needs none."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    return axes
+
+
+def _colour_bar(figure: Any, drawn: Any, beside: list[Any]) -> None:
+    """What the colours of `drawn` mean, at the right of the axes it counts for."""
+    bar = figure.colorbar(drawn, ax=beside, shrink=0.8, aspect=25, pad=0.015)
+    bar.ax.tick_params(labelsize=8, length=0)
+    bar.outline.set_visible(False)
 
 
 def _frame(axes: Any, colour: str, width: float) -> None:

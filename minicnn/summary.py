@@ -1,8 +1,7 @@
 """The layer table: shapes, parameters, arithmetic and memory of a network, before it computes.
 
-The model's own `forward` runs, with a backend whose kernels know shapes only: they return zeros
-that no one has computed, in memory that the operating system does not fill until it is touched.
-So any Python in `forward` is followed, and AlexNet takes milliseconds.
+The model's own `forward` runs, on a rung whose kernels know shapes only (`shapes_only`), so any
+Python in it is followed, and AlexNet takes milliseconds.
 """
 
 from __future__ import annotations
@@ -18,10 +17,7 @@ import numpy as np
 from minicnn import autograd, random
 from minicnn.errors import ArgumentError
 from minicnn.kernels import use_backend
-from minicnn.kernels.shapes import conv_output_size, pool_output_size, span
-
-Pair = tuple[int, int]
-
+from minicnn.shapes_only import Field, Pair, ShapesBackend
 
 # ------------------------------------------------------------------------------- the public face
 
@@ -124,106 +120,7 @@ def summary(model: Any, input_size: Sequence[int], batch_size: int = 1) -> Summa
     )
 
 
-# ------------------------------------------------------------------- kernels that only know shapes
-
-
-@dataclass(frozen=True)
-class _Field:
-    """The receptive field of one value: its size, and the step between neighbours, in pixels."""
-
-    size: Pair
-    jump: Pair
-
-    def through(self, kernel: Pair, stride: Pair, dilation: Pair) -> _Field:
-        """The field behind one more sliding window: size += (span-1)*jump, jump *= stride."""
-        axes = range(2)
-        size = [self.size[i] + (span(kernel[i], dilation[i]) - 1) * self.jump[i] for i in axes]
-        jump = [self.jump[i] * stride[i] for i in axes]
-        return _Field((size[0], size[1]), (jump[0], jump[1]))
-
-
-class ShapesBackend:
-    """The kernel contract's forward half, returning unfilled zeros of the right shape.
-
-    Receptive fields travel with the memory of the arrays, so views and reshapes keep theirs; after
-    an operation that is no kernel (an addition, a concatenation) the latest field stands in.
-    """
-
-    def __init__(self, recorder: _Recorder) -> None:
-        self._recorder = recorder
-        self._fields: dict[int, _Field | None] = {}
-        self._alive: list[np.ndarray] = []  # or another array might get the same address
-        self._latest: _Field | None = None
-        self._whole: Pair = (0, 0)
-        self._batch = 0
-
-    def image(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """The network's input: each pixel sees itself."""
-        self._batch = shape[0]
-        pixel = _Field((1, 1), (1, 1)) if len(shape) == 4 else None
-        if len(shape) == 4:
-            self._whole = (shape[2], shape[3])
-        return self._made(shape, dtype, pixel)
-
-    def conv2d(self, x, w, b, stride, padding, dilation, groups, *, out=None):
-        N, C, H, W = x.shape
-        K, group_channels, R, S = w.shape
-        P = conv_output_size(H, R, stride[0], padding[0], dilation[0])
-        Q = conv_output_size(W, S, stride[1], padding[1], dilation[1])
-        taps = R * S * P * Q
-        self._recorder.count(N * K * group_channels * taps, N * C * taps * x.dtype.itemsize)
-        return self._made((N, K, P, Q), x.dtype, self._slide(x, (R, S), stride, dilation))
-
-    def max_pool2d(self, x, kernel, stride, padding, dilation, ceil_mode):
-        N, C, H, W = x.shape
-        geometry = zip((H, W), kernel, stride, padding, dilation, strict=True)
-        P, Q = (pool_output_size(*axis, ceil_mode) for axis in geometry)
-        y = self._made((N, C, P, Q), x.dtype, self._slide(x, kernel, stride, dilation))
-        return y, np.zeros(y.shape, np.int32)
-
-    def unfold(self, x, kernel, dilation, padding, stride, *, out=None):
-        N, C, H, W = x.shape
-        axes = zip((H, W), kernel, stride, padding, dilation, strict=True)
-        P, Q = (conv_output_size(*axis) for axis in axes)
-        shape = (N, C * math.prod(kernel), P * Q)
-        return self._made(shape, x.dtype, self._slide(x, kernel, stride, dilation))
-
-    def fold(self, cols, output_shape, kernel, dilation, padding, stride, *, out=None):
-        return self._made(output_shape, cols.dtype, self._field(cols))
-
-    def linear(self, x, w, b, *, out=None):
-        M, features = x.shape
-        self._recorder.count(M * w.shape[0] * features, 0)
-        seen = self._field(x)
-        if seen is not None and self._batch == M:  # one row an image: it sees all of it
-            seen = _Field(self._whole, self._whole)
-        return self._made((M, w.shape[0]), x.dtype, seen)
-
-    def relu(self, x, *, out=None):
-        return self._made(x.shape, x.dtype, self._field(x))
-
-    def dropout(self, x, p, seed, offset, *, out=None):
-        return self.relu(x)
-
-    def softmax_cross_entropy(self, logits, target):
-        return np.zeros(len(logits), logits.dtype), self.relu(logits)
-
-    def _made(self, shape: tuple[int, ...], dtype: np.dtype, seen: _Field | None) -> np.ndarray:
-        array = np.zeros(shape, dtype)  # calloc: pages come into being when someone writes
-        self._alive.append(array)
-        self._fields[array.ctypes.data] = self._latest = seen
-        self._recorder.saw(seen)
-        return array
-
-    def _field(self, x: np.ndarray) -> _Field | None:
-        return self._fields.get(x.ctypes.data, self._latest)
-
-    def _slide(self, x: np.ndarray, kernel: Pair, stride: Pair, dilation: Pair) -> _Field | None:
-        seen = self._field(x)
-        return None if seen is None else seen.through(kernel, stride, dilation)
-
-
-# --------------------------------------------------------------------- listening to the forward pass
+# ------------------------------------------------------------------- listening to the forward pass
 
 
 @dataclass
@@ -244,7 +141,7 @@ class _Recorder:
     rows: list[Row] = field(default_factory=list)
     _running: list[_Call] = field(default_factory=list)
     _called: set[int] = field(default_factory=set)
-    _latest: _Field | None = None
+    _latest: Field | None = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -265,7 +162,7 @@ class _Recorder:
             self._running[-1].macs += macs
             self._running[-1].im2col_bytes += im2col_bytes
 
-    def saw(self, seen: _Field | None) -> None:
+    def saw(self, seen: Field | None) -> None:
         """The receptive field of the latest result."""
         self._latest = seen
 
@@ -315,7 +212,7 @@ def _first_shape(output: Any) -> tuple[int, ...]:
 
 @contextmanager
 def _left_as_found(model: Any) -> Iterator[None]:
-    """The model in eval mode inside; after it, its flags, buffers and the random state as before."""
+    """The model in eval mode; afterwards its flags, buffers and the random state as before."""
     flags = [(module, module.training) for module in model.modules()]
     buffers = [
         (module, name, buffer, buffer.array.copy())
@@ -344,19 +241,20 @@ def _table(s: Summary) -> str:
     header = ("layer", "type", "output shape", "parameters", "trained", "MACs", "sees", "im2col")
     body = [_cells(row) for row in s.rows]
     widths = [max(len(line[i]) for line in (header, *body)) for i in range(len(header))]
-    left = (0, 1, 2)
 
     def line(cells: Sequence[str]) -> str:
-        padded = [c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths))]
+        sides = [str.ljust] * 3 + [str.rjust] * (len(cells) - 3)
+        padded = [side(c, w) for side, c, w in zip(sides, cells, widths, strict=True)]
         return "  ".join(padded).rstrip()
 
     frozen = s.total_parameters - s.trainable_parameters
     rule = "─" * (sum(widths) + 2 * (len(widths) - 1))
     totals = [
-        f"parameters    {s.total_parameters:,} ({s.trainable_parameters:,} trained, {frozen:,} frozen), "
-        f"{_bytes(s.parameter_bytes)}",
+        f"parameters    {s.total_parameters:,} ({s.trainable_parameters:,} trained, "
+        f"{frozen:,} frozen), {_bytes(s.parameter_bytes)}",
         f"one forward   {s.total_macs:,} MACs = {_short(2 * s.total_macs)}FLOP, "
-        f"activations {_bytes(s.activation_bytes)}, largest im2col {_bytes(s.largest_im2col_bytes)}",
+        f"activations {_bytes(s.activation_bytes)}, "
+        f"largest im2col {_bytes(s.largest_im2col_bytes)}",
     ]
     if s.unused:
         totals.append(f"never called  {', '.join(s.unused)}")
@@ -365,6 +263,7 @@ def _table(s: Summary) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
+    parameters = f"{row.parameters:,}" if row.parameters else "-"
     trained = "-"
     if row.parameters:
         trained = {row.parameters: "yes", 0: "no"}.get(row.trainable, f"{row.trainable:,}")
@@ -372,7 +271,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.path or "(model)",
         row.type,
         str(tuple(row.output_shape)),
-        "again" if row.repeated and row.parameters else f"{row.parameters:,}" if row.parameters else "-",
+        "again" if row.repeated and row.parameters else parameters,
         trained,
         f"{row.macs:,}" if row.macs else "-",
         "×".join(map(str, row.receptive_field)) if row.receptive_field else "-",

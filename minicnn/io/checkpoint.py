@@ -109,6 +109,8 @@ def save_checkpoint(
     """
     from minicnn import random
 
+    rng = random.get_rng_state()
+    rng.pop("seedings", None)  # what the process did before is not part of the run
     arrays = {PREFIX + name: to_array(value) for name, value in model.state_dict().items()}
     header: dict[str, Any] = {
         "format": FORMAT,
@@ -116,7 +118,7 @@ def save_checkpoint(
         "epoch": epoch,
         "model": getattr(model, "recipe", None),
         "optimizer": None,
-        "rng": random.get_rng_state(),
+        "rng": rng,
     }
     if optimizer is not None:
         header["optimizer"] = {

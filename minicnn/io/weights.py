@@ -59,7 +59,7 @@ def load_weights(
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The JSON that minicnn stored in the file, {} for a file of another program; no weights read."""
+    """The JSON that minicnn stored in the file, {} if another program wrote it; no weights."""
     text = read_metadata(path).get(KEY, "{}")
     try:
         header = json.loads(text)
@@ -97,9 +97,8 @@ def check_fits(
         if recipe:
             options = "".join(f", {k}={v!r}" for k, v in recipe["options"].items())
             remedy = f"It was written from models.create({recipe['name']!r}{options})."
-        raise CheckpointError(
-            f"{path} does not fit {type(model).__name__}: {'; '.join(problems)}. {remedy}"
-        )
+        name = (getattr(model, "recipe", None) or {}).get("name") or type(model).__name__
+        raise CheckpointError(f"{path} does not fit {name}: {'; '.join(problems)}. {remedy}")
 
 
 def _some(names: list[str], most: int = 3) -> str:

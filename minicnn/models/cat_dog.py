@@ -48,7 +48,7 @@ def cat_dog_cnn_1_2(
     num_classes: int = 1,
     dropout_p: float = 0.2,
 ) -> nn.Sequential:
-    """Three convolutions, then the logits; arguments as `cat_dog_cnn_1_1`, image_size at least 22."""
+    """Three convolutions, then the logits; as `cat_dog_cnn_1_1`, but image_size at least 22."""
     return _build("cat_dog_cnn_1_2", 3, None, in_channels, image_size, num_classes, dropout_p)
 
 

@@ -1,4 +1,4 @@
-"""Models by name. Each remembers its name and options, so a weight file can say how to rebuild it."""
+"""Models by name. Each remembers its name and options, so that a file can say how to rebuild it."""
 
 from __future__ import annotations
 

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from minicnn.errors import ArgumentError
 from minicnn.io import check_writable
+from minicnn.io.atomic import remove_leftovers
 
 if TYPE_CHECKING:
     from minicnn.training.trainer import Trainer
 
 Logs = Mapping[str, float]
+BAR = "{desc} {percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} [{elapsed}] {postfix}"
 
 
 class Callback:
@@ -133,6 +135,7 @@ class CSVLogger(Callback):
 
     def on_train_begin(self) -> None:
         check_writable(self.path.parent)
+        remove_leftovers(self.path)
         if len(self.trainer.history):  # resumed: a killed run may have written one line more
             self.trainer.history.to_csv(self.path)
 
@@ -165,7 +168,7 @@ class ProgressBar(Callback):
             file=file,
             unit="img",
             dynamic_ncols=True,
-            bar_format="{desc} {percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} [{elapsed}] {postfix}",
+            bar_format=BAR,
         )
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:

@@ -105,7 +105,8 @@ class ModelCheckpoint(Callback):
 
     def _bring_best(self) -> None:
         """A run resumed into a new folder takes its best epoch along."""
-        source = self.trainer.resumed_from.parent / BEST
+        origin = self.trainer.resumed_from
+        source = self.folder / BEST if origin is None else origin.parent / BEST
         if source.exists() and not (self.folder / BEST).exists():
             content = source.read_bytes()
             io.atomic_write(self.folder / BEST, lambda file: file.write(content))

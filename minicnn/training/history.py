@@ -38,8 +38,9 @@ class History:
         return len(self.epoch)
 
     def __eq__(self, other: object) -> bool:
-        same = isinstance(other, History)
-        return same and (self.epoch, self.history) == (other.epoch, other.history)
+        if not isinstance(other, History):
+            return NotImplemented
+        return (self.epoch, self.history) == (other.epoch, other.history)
 
     __hash__ = None  # type: ignore[assignment]  # it grows
 

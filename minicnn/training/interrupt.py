@@ -28,7 +28,7 @@ class Interrupt:
         self._before = None
         if threading.current_thread() is threading.main_thread():
             handler = signal.getsignal(signal.SIGINT)
-            # A handler from C, or a process told to ignore Ctrl-C (nohup, a background job): leave it.
+            # A handler from C, or a process told to ignore Ctrl-C (nohup): leave it alone.
             if handler not in (None, signal.SIG_IGN):
                 self._before = handler
                 signal.signal(signal.SIGINT, self._first)

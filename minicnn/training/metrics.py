@@ -48,8 +48,8 @@ def resolve(metrics: Iterable[str | Metric]) -> dict[str, Metric]:
         if isinstance(metric, str):
             if metric not in METRICS:
                 raise ArgumentError(
-                    f"Trainer: no metric {metric!r}. Use {', '.join(METRICS)}, or give a function of "
-                    "(logits, labels)."
+                    f"Trainer: no metric {metric!r}. Use {', '.join(METRICS)}, or give a function "
+                    "of (logits, labels)."
                 )
             found[metric] = METRICS[metric]
         else:

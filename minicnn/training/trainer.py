@@ -168,6 +168,8 @@ class Trainer:
                 means.add(loss.item(), logits.numpy(), labels.numpy())
                 if self._interrupt:
                     break
+        if means.samples == 0:
+            raise TrainingError("Trainer.evaluate: the loader gave no images. Check its data.")
         return means.result()
 
     def predict(
