@@ -71,7 +71,8 @@ class Backend:
         else:
             _log.debug("backend %r has no %s: using the %s rung's", self.name, kernel, source)
             found = getattr(_rung(source), kernel)
-        self.__dict__[kernel] = found  # the next call finds it without coming here
+        if self.name in _RUNGS:  # the next call finds it without coming here
+            self.__dict__[kernel] = found
         return found
 
     def source_of(self, kernel: str) -> str:
