@@ -10,14 +10,19 @@ import numpy as np
 from minicnn import autograd
 from minicnn.errors import ArgumentError, CheckpointError
 from minicnn.nn.module import Parameter
+from minicnn.ops.shaping import c_order
 from minicnn.tensor import Tensor
 
 
 class Optimizer:
     """Base class: holds `param_groups`, each a dict of "params" and its hyper-parameters.
 
-    `params` is an iterable of tensors, or of dicts with "params" and options that override the
-    defaults for that group. A subclass writes `_update`.
+    `params` is an iterable of tensors, of (name, tensor) pairs, or of dicts with "params" and
+    options that override the defaults for that group. A subclass writes `_update`.
+
+    Options that all share: `maximize` climbs instead of descending. `foreach`, `fused` and
+    `capturable` say how PyTorch is to do the same work, and change nothing here; `differentiable`
+    is refused, since this engine has no derivatives of steps.
     """
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
@@ -41,6 +46,10 @@ class Optimizer:
         """Optimise further tensors, with options of their own."""
         params = group["params"]
         params = [params] if isinstance(params, Tensor) else list(params)
+        options = {**self.defaults, **{k: v for k, v in group.items() if k != "params"}}
+        if params and isinstance(params[0], tuple):
+            options["param_names"] = [name for name, _ in params]
+            params = [p for _, p in params]
         known = {id(p) for g in self.param_groups for p in g["params"]}
         for p in params:
             if not isinstance(p, Tensor):
@@ -56,7 +65,6 @@ class Optimizer:
                     f"{type(self).__name__}: a parameter appears in more than one group"
                 )
             known.add(id(p))
-        options = {**self.defaults, **{k: v for k, v in group.items() if k != "params"}}
         self._check(options)
         self.param_groups.append({"params": params, **options})
 
@@ -68,6 +76,16 @@ class Optimizer:
                 raise ArgumentError(
                     f"{type(self).__name__}: {name} must be a number >= 0, got {value!r}"
                 )
+        if options.get("differentiable"):
+            raise ArgumentError(
+                f"{type(self).__name__}: differentiable=True asks for gradients through the step, "
+                "which this engine does not record. Leave it out."
+            )
+        if options.get("fused") and options.get("foreach"):
+            raise ArgumentError(
+                f"{type(self).__name__}: fused and foreach are two ways of the same step. "
+                "Leave out one; here neither changes anything."
+            )
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients."""
@@ -89,8 +107,7 @@ class Optimizer:
 
     def _step_one(self, p: Parameter, group: dict[str, Any]) -> None:
         # Kernels take C-contiguous memory; a parameter that is not gets its new values copied back.
-        array = p.array if p.array.flags.c_contiguous else np.ascontiguousarray(p.array)
-        grad = np.ascontiguousarray(p.grad.array)
+        array, grad = c_order(p.array), c_order(p.grad.array)
         self._update(array, grad, self.state.setdefault(p, {}), group)
         if array is not p.array:
             p.array[...] = array
@@ -113,7 +130,7 @@ class Optimizer:
             }
             for g in self.param_groups
         ]
-        state = {number[id(p)]: dict(values) for p, values in self.state.items()}
+        state = {number[id(p)]: dict(values) for p, values in self.state.items() if values}
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
