@@ -58,6 +58,7 @@ class Backend:
     def __init__(self, name: str, implementation: object = None) -> None:
         self.name = name
         self._implementation = implementation  # None: a rung that is imported on first use
+        self._told: set[str] = set()
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
@@ -69,7 +70,9 @@ class Backend:
         if source == self.name:
             found = getattr(self._load(), kernel)
         else:
-            _log.debug("backend %r has no %s: using the %s rung's", self.name, kernel, source)
+            if kernel not in self._told:
+                self._told.add(kernel)
+                _log.debug("backend %r has no %s: using the %s rung's", self.name, kernel, source)
             found = getattr(_rung(source), kernel)
         if self.name in _RUNGS:  # the next call finds it without coming here
             self.__dict__[kernel] = found

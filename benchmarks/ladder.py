@@ -1,0 +1,186 @@
+"""How much each rung of the ladder makes of the machine: conv2d and its gradients, rung by rung.
+
+    python benchmarks/ladder.py                 # writes benchmarks/results/ladder.json and .png
+    python benchmarks/ladder.py --rounds 3      # quicker, rougher
+
+Each rung is first checked against the numpy rung in float64, then warmed up, then timed in turn
+with the others (A B A B …), one pass a round. Figures are medians of the rounds with quartiles;
+ratios are medians of the paired ratios of each round. The loops rung takes a second for what the
+others do in a millisecond, so it is timed on one image of the batch, and compared by GFLOP/s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+import numba
+import numpy as np
+
+import minicnn
+from minicnn.kernels import shapes, use_backend
+
+HERE = Path(__file__).resolve().parent
+BATCH = 32
+RUNGS = ("loops", "numpy", "numba")
+# channels in, filters, input side, kernel, stride, padding
+LAYERS = {
+    "cat/dog 1st, 28²": (1, 32, 28, 3, 1, 0),
+    "cat/dog 2nd, 28²": (32, 32, 13, 3, 1, 0),
+    "cat/dog 1st, 160²": (3, 32, 160, 3, 1, 0),
+    "cat/dog 2nd, 160²": (32, 32, 79, 3, 1, 0),
+    "AlexNet 1st": (3, 64, 224, 11, 4, 2),
+    "AlexNet 2nd": (64, 192, 27, 5, 1, 2),
+    "AlexNet 3rd": (192, 384, 13, 3, 1, 1),
+}
+LOOPS_LAYER = "cat/dog 1st, 28²"
+TOLERANCE = 1e-4  # max|a-b| / max|b|, float32 against float64
+
+
+def passes(layer: tuple[int, ...], batch: int, dtype: str) -> tuple[dict, int]:
+    """The three passes as functions of a backend, and the FLOPs of each."""
+    C, K, side, kernel, stride, padding = layer
+    P = shapes.conv_output_size(side, kernel, stride, padding)
+    rng = np.random.default_rng(0)
+
+    def draw(*shape: int) -> np.ndarray:
+        return (rng.random(shape, np.float32) - 0.5).astype(dtype)
+
+    x, w, b = draw(batch, C, side, side), draw(K, C, kernel, kernel), draw(K)
+    dy = draw(batch, K, P, P)
+    geometry = (stride, stride), (padding, padding), (1, 1), 1
+    functions = {
+        "forward": lambda k: k.conv2d(x, w, b, *geometry),
+        "input gradient": lambda k: k.conv2d_input_grad(dy, w, x.shape, *geometry),
+        "weight gradient": lambda k: k.conv2d_weight_grad(dy, x, w.shape, *geometry),
+    }
+    return functions, 2 * batch * K * P * P * C * kernel * kernel
+
+
+def check(layer: tuple[int, ...], rungs: tuple[str, ...]) -> None:
+    """Raise unless every rung agrees with the numpy rung in float64, on two images."""
+    exact, _ = passes(layer, 2, "float64")
+    single, _ = passes(layer, 2, "float32")
+    for name in exact:
+        with use_backend("numpy") as backend:
+            expected = exact[name](backend)
+        for rung in rungs:
+            with use_backend(rung) as backend:
+                got = single[name](backend)
+            error = np.abs(got - expected).max() / np.abs(expected).max()
+            if not error <= TOLERANCE:
+                raise SystemExit(f"{rung} {name} of layer {layer} is off by {error:.1e}")
+
+
+def seconds(function, rung: str) -> float:
+    with use_backend(rung) as backend:
+        start = time.perf_counter()
+        function(backend)
+        return time.perf_counter() - start
+
+
+def measure(layer: tuple[int, ...], rungs: tuple[str, ...], batch: int, rounds: int) -> dict:
+    functions, flops = passes(layer, batch, "float32")
+    found = {}
+    for name, function in functions.items():
+        times: dict[str, list[float]] = {rung: [] for rung in rungs}
+        for i in range(rounds + 1):
+            for rung in rungs:
+                elapsed = seconds(function, rung)
+                if i:  # the first round warms up
+                    times[rung].append(elapsed)
+        found[name] = {
+            rung: {
+                "ms": [round(1e3 * q, 4) for q in np.quantile(t, [0.25, 0.5, 0.75])],
+                "gflops": round(flops / float(np.median(t)) / 1e9, 4),
+            }
+            for rung, t in times.items()
+        }
+        if "numpy" in times and "numba" in times:
+            ratios = np.array(times["numpy"]) / np.array(times["numba"])
+            found[name]["numba over numpy"] = [
+                round(float(q), 3) for q in np.quantile(ratios, [0.25, 0.5, 0.75])
+            ]
+    return found
+
+
+def machine() -> dict:
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), model)
+    return {
+        "cpu": model,
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "threads": minicnn.get_num_threads(),
+        "simd": numba.core.config.CPU_NAME or "host",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "blas": np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"],
+        "system": platform.system(),
+    }
+
+
+def chart(result: dict, path: Path) -> None:
+    """Bars of the forward pass, GFLOP/s on a logarithmic axis."""
+    from matplotlib.figure import Figure
+
+    colours = {"loops": "#999999", "numpy": "#56B4E9", "numba": "#D55E00"}
+    names = list(result["layers"])
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    width = 0.27
+    for i, rung in enumerate(RUNGS):
+        places = [(n, x) for n, x in enumerate(names) if rung in result["layers"][x]["forward"]]
+        heights = [result["layers"][x]["forward"][rung]["gflops"] for _, x in places]
+        at = [n + (i - 1) * width for n, _ in places]
+        bars = axes.bar(at, heights, width, label=rung, color=colours[rung])
+        axes.bar_label(bars, [f"{h:.2g}" if h < 10 else f"{h:.0f}" for h in heights], fontsize=8)
+    axes.set_yscale("log")
+    axes.set_ylabel("GFLOP/s (higher is faster)")
+    axes.set_xticks(range(len(names)), [n.replace(", ", "\n") for n in names], fontsize=9)
+    axes.set_title(f"conv2d forward on {result['machine']['threads']} threads, float32")
+    axes.legend(title="rung", loc="upper left")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(y=0.15)
+    figure.savefig(path, dpi=140)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "ladder.json")
+    arguments = parser.parse_args()
+
+    layers = {}
+    for name, layer in LAYERS.items():
+        check(layer, ("numpy", "numba"))
+        layers[name] = measure(layer, ("numpy", "numba"), BATCH, arguments.rounds)
+        print(name, {k: v["numba over numpy"] for k, v in layers[name].items()}, flush=True)
+    check(LAYERS[LOOPS_LAYER], ("loops",))
+    loops = measure(LAYERS[LOOPS_LAYER], ("loops",), 1, 3)
+    for name, figures in loops.items():
+        layers[LOOPS_LAYER][name]["loops"] = figures["loops"] | {"batch": 1}
+
+    result = {
+        "command": "python benchmarks/" + " ".join([Path(__file__).name, *sys.argv[1:]]),
+        "what": "conv2d, float32, batch 32 (loops: batch 1); ms and ratios as quartiles",
+        "machine": machine(),
+        "layers": layers,
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    chart(result, arguments.out.with_suffix(".png"))
+    print("wrote", arguments.out)
+
+
+if __name__ == "__main__":
+    main()
