@@ -54,3 +54,11 @@ from minicnn.random import Generator, get_rng_state, initial_seed, manual_seed, 
 from minicnn.summary import summary
 from minicnn.tensor import Size, Tensor
 from minicnn.training import History, Trainer
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":  # looked up only when asked for: reading metadata takes 20 ms
+        from importlib.metadata import version
+
+        return version("minicnn-engine")
+    raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
