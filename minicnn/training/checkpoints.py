@@ -127,6 +127,7 @@ def describe_run(trainer: Any) -> dict[str, Any]:
     """What a person wants to know of a run, apart from its weights."""
     import minicnn
     from minicnn.kernels import current_backend
+    from minicnn.kernels.threads import get_num_threads
 
     optimizer, history = trainer.optimizer, trainer.history
     groups = optimizer.state_dict()["param_groups"]
@@ -144,6 +145,7 @@ def describe_run(trainer: Any) -> dict[str, Any]:
         "last": {name: values[-1] for name, values in history.history.items() if values},
         "config": trainer.config,
         "backend": current_backend().name,
+        "threads": get_num_threads(),
         "versions": {
             "minicnn": getattr(minicnn, "__version__", "unknown"),
             "numpy": np.__version__,
