@@ -125,7 +125,8 @@ class ModelCheckpoint(Callback):
 
 def describe_run(trainer: Any) -> dict[str, Any]:
     """What a person wants to know of a run, apart from its weights."""
-    import minicnn
+    from importlib import metadata
+
     from minicnn.kernels import current_backend
     from minicnn.kernels.threads import get_num_threads
 
@@ -147,7 +148,7 @@ def describe_run(trainer: Any) -> dict[str, Any]:
         "backend": current_backend().name,
         "threads": get_num_threads(),
         "versions": {
-            "minicnn": getattr(minicnn, "__version__", "unknown"),
+            "minicnn": metadata.version("minicnn-engine"),
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
