@@ -26,6 +26,11 @@ CASES = [
     ("Adam", {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-3}),
     ("Adam", {"lr": 0.05, "weight_decay": 0.1}),
     ("Adam", {"lr": 0.05, "betas": (0.0, 0.0)}),
+    ("Adam", {"lr": 0.05, "amsgrad": True, "weight_decay": 0.1}),
+    ("Adam", {"lr": 0.05, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("Adam", {"lr": 0.05, "maximize": True, "foreach": True}),
+    ("AdamW", {"lr": 0.05, "amsgrad": True, "maximize": True}),
+    ("SGD", {"lr": 0.1, "maximize": True, "momentum": 0.9, "weight_decay": 0.05, "fused": False}),
     ("AdamW", {"lr": 0.05}),
     ("AdamW", {"lr": 0.05, "weight_decay": 0.2, "betas": (0.7, 0.9)}),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +15,11 @@ from minicnn.tensor import Tensor
 class Adam(Optimizer):
     """m ← β₁m + (1-β₁)g;  v ← β₂v + (1-β₂)g²;  w ← w - lr·m̂/(√v̂ + eps).
 
-    m̂ = m/(1-β₁ᵗ) and v̂ = v/(1-β₂ᵗ) undo the start from zero. `weight_decay` adds decay·w to g.
-    Source: Kingma & Ba 2015. One fused pass over memory on the numba rung.
+    m̂ = m/(1-β₁ᵗ) and v̂ = v/(1-β₂ᵗ) undo the start from zero. `weight_decay` adds decay·w to g, or
+    with `decoupled_weight_decay` shrinks w as in AdamW. `amsgrad` takes the largest v so far, so
+    that steps never grow again (Reddi, Kale & Kumar 2018). Source: Kingma & Ba 2015. One fused pass
+    over memory on the numba rung, except for amsgrad.
     """
-
-    decoupled: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -27,11 +27,23 @@ class Adam(Optimizer):
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
     ) -> None:
-        super().__init__(
-            params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
-        )
+        defaults = {
+            "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay,
+            "amsgrad": amsgrad, "maximize": maximize, "foreach": foreach, "capturable": capturable,
+            "differentiable": differentiable, "fused": fused,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        }  # fmt: skip
+        super().__init__(params, defaults)
 
     def _check(self, options: dict[str, Any]) -> None:
         super()._check(options)
@@ -47,20 +59,50 @@ class Adam(Optimizer):
             state["step"] = Tensor(np.zeros((), np.float32))
             state["exp_avg"] = Tensor(np.zeros_like(array))
             state["exp_avg_sq"] = Tensor(np.zeros_like(array))
+            if group["amsgrad"]:
+                state["max_exp_avg_sq"] = Tensor(np.zeros_like(array))
         state["step"].array[...] += 1
-        current_backend().adam_step(
-            array,
-            grad,
-            state["exp_avg"].array,
-            state["exp_avg_sq"].array,
-            step=int(state["step"].item()),
-            lr=float(group["lr"]),
-            beta1=float(group["betas"][0]),
-            beta2=float(group["betas"][1]),
-            eps=float(group["eps"]),
-            weight_decay=float(group["weight_decay"]),
-            decoupled=self.decoupled,
-        )
+        options: dict[str, Any] = {
+            "step": int(state["step"].item()),
+            "lr": float(group["lr"]),
+            "beta1": float(group["betas"][0]),
+            "beta2": float(group["betas"][1]),
+            "eps": float(group["eps"]),
+            "weight_decay": float(group["weight_decay"]),
+            "decoupled": bool(group["decoupled_weight_decay"]),
+        }
+        moments = state["exp_avg"].array, state["exp_avg_sq"].array
+        if group["amsgrad"]:
+            _amsgrad_step(array, grad, *moments, state["max_exp_avg_sq"].array, **options)
+        else:
+            current_backend().adam_step(array, grad, *moments, **options)
+
+
+def _amsgrad_step(
+    param: Any,
+    grad: Any,
+    exp_avg: Any,
+    exp_avg_sq: Any,
+    largest: Any,
+    *,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+) -> None:
+    """`adam_step` with the largest v so far, which it keeps in `largest`, in place of v."""
+    if weight_decay and decoupled:
+        param *= 1 - lr * weight_decay
+    elif weight_decay:
+        grad = grad + weight_decay * param
+    exp_avg += (1 - beta1) * (grad - exp_avg)
+    exp_avg_sq += (1 - beta2) * (grad * grad - exp_avg_sq)
+    np.maximum(largest, exp_avg_sq, out=largest)
+    denominator = np.sqrt(largest) / (1 - beta2**step) ** 0.5 + eps
+    param -= lr / (1 - beta1**step) * (exp_avg / denominator)
 
 
 class AdamW(Adam):
@@ -69,8 +111,6 @@ class AdamW(Adam):
     Source: Loshchilov & Hutter 2019.
     """
 
-    decoupled = True
-
     def __init__(
         self,
         params: Any,
@@ -78,5 +118,25 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay)
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+        )

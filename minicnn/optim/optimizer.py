@@ -108,6 +108,8 @@ class Optimizer:
     def _step_one(self, p: Parameter, group: dict[str, Any]) -> None:
         # Kernels take C-contiguous memory; a parameter that is not gets its new values copied back.
         array, grad = c_order(p.array), c_order(p.grad.array)
+        if group.get("maximize"):
+            grad = -grad
         self._update(array, grad, self.state.setdefault(p, {}), group)
         if array is not p.array:
             p.array[...] = array

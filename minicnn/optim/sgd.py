@@ -23,18 +23,27 @@ class SGD(Optimizer):
         self,
         params: Any,
         lr: float = 1e-3,
-        momentum: float = 0.0,
-        dampening: float = 0.0,
-        weight_decay: float = 0.0,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        if nesterov and (momentum <= 0 or dampening != 0):
-            raise ArgumentError("SGD: nesterov needs momentum > 0 and dampening = 0")
         defaults = {
             "lr": lr, "momentum": momentum, "dampening": dampening,
-            "weight_decay": weight_decay, "nesterov": nesterov,
+            "weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize,
+            "foreach": foreach, "differentiable": differentiable, "fused": fused,
         }  # fmt: skip
         super().__init__(params, defaults)
+
+    def _check(self, options: dict[str, Any]) -> None:
+        super()._check(options)
+        if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
+            raise ArgumentError("SGD: nesterov needs momentum > 0 and dampening = 0")
 
     def _update(self, array: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         first = state.get("momentum_buffer") is None
