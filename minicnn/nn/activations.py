@@ -171,3 +171,7 @@ class LogSoftmax(Module):
     def forward(self, input: Tensor) -> Tensor:
         """Any shape, unchanged."""
         return F.log_softmax(input, self.dim)
+
+    def extra_repr(self) -> str:
+        """As PyTorch prints it."""
+        return f"dim={self.dim}"

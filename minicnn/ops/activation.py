@@ -39,12 +39,17 @@ def relu(input: Variable, inplace: bool = False) -> Any:
     `inplace` is accepted, here and in the other activations, and computed out of place.
     """
     dtype = input.array.dtype
-    if dtype in (dtypes.float32, dtypes.float64):
-        return ReluFunction.apply(input)
+    if dtypes.is_floating(dtype):
+        return _in_single(ReluFunction.apply, input)
     _refuse_bool("relu", input)
-    if dtypes.is_floating(dtype):  # float16, for which the rungs have no kernel
-        return cast(ReluFunction.apply(cast(input, dtypes.float32)), dtype)
     return Variable.result_class(np.maximum(input.array, dtype.type(0)))
+
+
+def _in_single(function: Callable[[Any], Any], x: Variable) -> Any:
+    """`function(x)`; float16, a type for storage, is computed in float32."""
+    if x.array.dtype != dtypes.float16:
+        return function(x)
+    return cast(function(cast(x, dtypes.float32)), dtypes.float16)
 
 
 def _refuse_bool(op: str, x: Variable) -> None:
@@ -83,7 +88,7 @@ def _activation(name: str, forward: Callable, gradient: Callable, *, keep: str) 
             raise DtypeError(
                 f"{name}: needs floating-point numbers, got {x.array.dtype}. Convert with .float()."
             )
-        return Activation.apply(x, *(float(option) for option in options))
+        return _in_single(lambda x: Activation.apply(x, *(float(option) for option in options)), x)
 
     function.__name__ = function.__qualname__ = name
     return function
