@@ -60,7 +60,7 @@ def _dropout(team, x, y, scale, threshold, stream):
             for i in range(first, min(first + PIECE, x.size), 4):
                 words = _block(stream, np.uint64(i // 4))
                 for j in range(min(4, x.size - i)):
-                    # A product, not a choice: an infinity that is dropped becomes NaN, as on every rung.
+                    # A product, not a choice: a dropped infinity becomes NaN, as on every rung.
                     y[i + j] = x[i + j] * (scale if words[j] >= threshold else zero)
             first = take(team) * PIECE
 

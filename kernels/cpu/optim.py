@@ -35,8 +35,8 @@ def adam_step(
     shrink = 1 - lr * weight_decay if decoupled else 1.0
     decay = 0.0 if decoupled else weight_decay
     scalars = (
-        kind(beta1), kind(1 - beta1), kind(beta2), kind(1 - beta2), kind(eps), kind(decay), kind(shrink),
-        kind(lr / (1 - beta1**step)), kind((1 - beta2**step) ** 0.5),
+        kind(beta1), kind(1 - beta1), kind(beta2), kind(1 - beta2), kind(eps), kind(decay),
+        kind(shrink), kind(lr / (1 - beta1**step)), kind((1 - beta2**step) ** 0.5),
     )  # fmt: skip
     flat = (a.reshape(-1) for a in (param, grad, exp_avg, exp_avg_sq))
     _adam(param.size, *flat, scalars)
