@@ -120,7 +120,7 @@ def test_kinks_and_extremes(name):
 @every_function
 def test_nan_and_infinity(name):
     points = [math.nan, math.inf, -math.inf]
-    if name.startswith(("gelu", "elu")):  # inf·0 in one library or the other
+    if name.startswith("gelu"):  # inf·0 in one library or the other
         points = points[:1]
     ours, theirs = minicnn.tensor(points), torch.tensor(points)
     np.testing.assert_allclose(

@@ -111,7 +111,7 @@ def cross_entropy(
             mul(sharp, 1 - label_smoothing),
             mul(reduce.sum(spread, 1), -label_smoothing / classes),
         )
-    return _finish(losses, labels, target.array.shape, reduction)
+    return _finish(losses, labels, reduction)
 
 
 def nll_loss(
@@ -136,7 +136,7 @@ def nll_loss(
     factors = None if weight is None else _class_weights(op, weight, input, classes)
     labels = _labels(op, input, target, classes, factors, ignore_index)
     losses = _weigh(PickFunction.apply(_rows(input), labels.safe), labels)
-    return _finish(losses, labels, target.array.shape, reduction)
+    return _finish(losses, labels, reduction)
 
 
 # -------------------------------------------------------------------------------------- labels
@@ -180,6 +180,7 @@ class _Labels(NamedTuple):
     kept: Array | None  # (M,) False where a row is ignored; None if none is
     factors: Array | None  # (M,) each row's class weight; None for 1
     total: float  # what the mean divides by
+    shape: tuple[int, ...]  # of the losses
 
 
 def _labels(
@@ -214,22 +215,22 @@ def _labels(
     else:
         safe = Variable._new(np.where(kept, labels, 0))
     if weight is None:
-        return _Labels(safe, kept, None, float(labels.size if kept is None else kept.sum()))
+        return _Labels(safe, kept, None, float(labels.size if kept is None else kept.sum()), wanted)
     factors = weight[safe.array]
     counted = factors if kept is None else factors[kept]
-    return _Labels(safe, kept, factors, float(counted.sum(dtype=np.float64)))
+    return _Labels(safe, kept, factors, float(counted.sum(dtype=np.float64)), wanted)
 
 
 def _weigh(losses: Any, labels: _Labels) -> Any:
     return losses if labels.factors is None else mul(losses, Variable._new(labels.factors))
 
 
-def _finish(losses: Any, labels: _Labels, shape: tuple[int, ...], reduction: str) -> Any:
+def _finish(losses: Any, labels: _Labels, reduction: str) -> Any:
     """Rows that are ignored made 0, then the losses in the target's shape, or reduced."""
     if labels.kept is not None:
         losses = where(Variable._new(labels.kept), losses, 0.0)
     if reduction == "none":
-        return reshape(losses, shape)
+        return reshape(losses, labels.shape)
     if (labels.kept is None and labels.factors is None) or reduction == "sum":
         return reduce_losses(losses, reduction)
     total = reduce.sum(losses)
