@@ -1,8 +1,9 @@
 """The first command of the README, five times: accuracy over seeds, and the seconds it takes.
 
-    python benchmarks/accuracy.py               # writes benchmarks/results/cats_vs_dogs.json
+    python benchmarks/accuracy.py       # writes benchmarks/results/cats_vs_dogs.json and .png
 
-Each seed is a process of its own, `minicnn train --seed S`, with all defaults.
+Each seed is a process of its own, `minicnn train --seed S`, with all defaults. The picture is the
+first seed's curves above its predictions.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from ladder import HERE, machine
+from PIL import Image
 
 
 def run(seed: int, folder: Path) -> dict:
@@ -33,6 +35,18 @@ def run(seed: int, folder: Path) -> dict:
     }
 
 
+def stack_pictures(paths: list[Path], out: Path, width: int = 1400) -> None:
+    """Put pictures one above the other, all of one width."""
+    pictures = [Image.open(path).convert("RGB") for path in paths]
+    pictures = [p.resize((width, round(p.height * width / p.width))) for p in pictures]
+    page = Image.new("RGB", (width, sum(p.height for p in pictures)), "white")
+    top = 0
+    for picture in pictures:
+        page.paste(picture, (0, top))
+        top += picture.height
+    page.quantize(64).save(out, optimize=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seeds", type=int, default=5)
@@ -43,6 +57,10 @@ def main() -> None:
         for seed in range(arguments.seeds):
             runs.append(run(seed, Path(folder)))
             print(runs[-1], flush=True)
+        first = Path(folder) / "seed0"
+        stack_pictures(
+            [first / "curves.png", first / "predictions.png"], arguments.out.with_suffix(".png")
+        )
     best = [r["best validation accuracy"] for r in runs]
     result = {
         "command": "python benchmarks/" + " ".join([Path(__file__).name, *sys.argv[1:]]),
