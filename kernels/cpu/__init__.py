@@ -6,6 +6,11 @@ itself, packed once into a block that stays in the cache, and each number that i
 many times. What NumPy does in several passes over memory is one pass here.
 """
 
+from typing import Any
+
+import numpy as np
+
+from ._jit import cache_dir, cache_state
 from .activation import relu, relu_grad
 from .conv import conv2d, conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad
 from .dropout import dropout, philox
@@ -17,6 +22,8 @@ from .unfold import fold, unfold
 
 __all__ = [
     "adam_step",
+    "cache_dir",
+    "cache_state",
     "conv2d",
     "conv2d_bias_grad",
     "conv2d_input_grad",
@@ -36,4 +43,28 @@ __all__ = [
     "softmax_cross_entropy",
     "softmax_cross_entropy_grad",
     "unfold",
+    "warm",
 ]
+
+
+def warm(dtype: Any = np.float32) -> None:
+    """Compile every kernel for float32 or float64, or load it from the compile cache."""
+    x, w, pair = np.ones((1, 2, 4, 4), dtype), np.ones((4, 2, 3, 3), dtype), (1, 1)
+    y = conv2d(x, w, w[:, 0, 0, 0].copy(), pair, pair, pair, 1)
+    conv2d_input_grad(y, w, x.shape, pair, pair, pair, 1)
+    conv2d_weight_grad(y, x, w.shape, pair, pair, pair, 1)
+    conv2d_bias_grad(y)
+    fold(unfold(x, pair, pair, (0, 0), pair), x.shape, pair, pair, (0, 0), pair)
+    pooled, places = max_pool2d(x, (2, 2), (2, 2), (0, 0), pair, False)
+    max_pool2d_grad(pooled, places, x.shape)
+    relu_grad(x, relu(x))
+    dropout(x, 0.5, 0, 0)
+    philox(0, 0, 4)
+    logits, target = x.reshape(8, 4), np.zeros(8, np.int64)
+    losses, log_probs = softmax_cross_entropy(logits, target)
+    softmax_cross_entropy_grad(losses, log_probs, target)
+    adam = {"lr": 0.1, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
+    adam_step(x.copy(), x, x.copy(), x.copy(), step=1, decoupled=False, **adam)
+    sgd = {"lr": 0.1, "momentum": 0.9, "dampening": 0.0, "weight_decay": 0.0}
+    for buffer in (None, x.copy()):
+        sgd_step(x.copy(), x, buffer, nesterov=False, first=True, **sgd)

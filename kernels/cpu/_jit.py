@@ -38,7 +38,6 @@ from .. import threads
 
 SMALL = 1 << 14  # elements: below, waking another thread costs more than it gives
 PIECE = 1 << 14  # elements of one task of an elementwise kernel; a multiple of 4
-TASK = 1 << 15  # elements of a task of an elementwise kernel; a multiple of 4
 U = np.uint64  # for indices: signed ones get a check from Numba that keeps vector code away
 _UNUSED_DAYS = 30
 _FOLDER = re.compile(r"kernels-[0-9a-f]{16}")

@@ -1,5 +1,8 @@
-"""ReLU in one pass over memory: 8 bytes of traffic per float32 forward, 12 backward, no arithmetic
-to speak of, so the speed is that of memory: about 20 GB/s on two cores."""
+"""ReLU and its gradient: one pass over memory each.
+
+8 bytes of traffic per float32 forward, 12 backward, and a comparison: bound by memory, 20-25 GB/s
+for all cores together, so 16 million elements take 6 ms.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from .. import buffers
-from ._jit import PIECE, kernel, take
+from ._jit import PIECE, jit, kernel, take
 
 
 def relu(x: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -18,7 +21,7 @@ def relu(x: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
 
 
 def relu_grad(dy: np.ndarray, y: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
-    """dx = dy where y > 0, else 0."""
+    """dx = dy where y > 0, else 0. The output y is enough: the input need not be kept."""
     dx = buffers.empty(dy.shape, dy.dtype) if out is None else out
     _relu_grad(dy.size, dy.reshape(-1), y.reshape(-1), dx.reshape(-1))
     return dx
@@ -26,21 +29,32 @@ def relu_grad(dy: np.ndarray, y: np.ndarray, *, out: np.ndarray | None = None) -
 
 @kernel
 def _relu(team, x, y):
-    zero = x.dtype.type(0)
     for _ in prange(team.size):
         first = take(team) * PIECE
         while first < x.size:
-            for i in range(first, min(first + PIECE, x.size)):
-                y[i] = zero if x[i] <= zero else x[i]  # written so that a NaN passes
+            _relu_piece(x[first : first + PIECE], y[first : first + PIECE])
             first = take(team) * PIECE
+
+
+@jit
+def _relu_piece(x, y):
+    zero = x.dtype.type(0)
+    for i in range(x.size):
+        y[i] = zero if x[i] <= zero else x[i]  # NaN <= 0 is false
 
 
 @kernel
 def _relu_grad(team, dy, y, dx):
-    zero = dy.dtype.type(0)
     for _ in prange(team.size):
         first = take(team) * PIECE
         while first < dy.size:
-            for i in range(first, min(first + PIECE, dy.size)):
-                dx[i] = dy[i] if y[i] > zero else zero
+            piece = slice(first, first + PIECE)
+            _relu_grad_piece(dy[piece], y[piece], dx[piece])
             first = take(team) * PIECE
+
+
+@jit
+def _relu_grad_piece(dy, y, dx):
+    zero = dy.dtype.type(0)
+    for i in range(dy.size):
+        dx[i] = dy[i] if y[i] > zero else zero

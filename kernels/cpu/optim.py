@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from ._jit import PIECE, kernel, take
+from ._jit import PIECE, jit, kernel, take
 
 
 def adam_step(
@@ -73,16 +73,22 @@ def sgd_step(
 
 @kernel
 def _adam(team, w, g, m, v, scalars):
-    beta1, rest1, beta2, rest2, eps, decay, shrink, size, correction = scalars
     for _ in prange(team.size):
         first = take(team) * PIECE
         while first < w.size:
-            for i in range(first, min(first + PIECE, w.size)):
-                slope = g[i] + decay * w[i]
-                m[i] = beta1 * m[i] + rest1 * slope
-                v[i] = beta2 * v[i] + rest2 * slope * slope
-                w[i] = shrink * w[i] - size * m[i] / (np.sqrt(v[i]) / correction + eps)
+            piece = slice(first, first + PIECE)
+            _adam_piece(w[piece], g[piece], m[piece], v[piece], scalars)
             first = take(team) * PIECE
+
+
+@jit
+def _adam_piece(w, g, m, v, scalars):
+    beta1, rest1, beta2, rest2, eps, decay, shrink, size, correction = scalars
+    for i in range(w.size):
+        slope = g[i] + decay * w[i]
+        m[i] = beta1 * m[i] + rest1 * slope
+        v[i] = beta2 * v[i] + rest2 * slope * slope
+        w[i] = shrink * w[i] - size * m[i] / (np.sqrt(v[i]) / correction + eps)
 
 
 @kernel
@@ -90,19 +96,31 @@ def _sgd(team, w, g, lr, decay):
     for _ in prange(team.size):
         first = take(team) * PIECE
         while first < w.size:
-            for i in range(first, min(first + PIECE, w.size)):
-                w[i] -= lr * (g[i] + decay * w[i])
+            piece = slice(first, first + PIECE)
+            _sgd_piece(w[piece], g[piece], lr, decay)
             first = take(team) * PIECE
+
+
+@jit
+def _sgd_piece(w, g, lr, decay):
+    for i in range(w.size):
+        w[i] -= lr * (g[i] + decay * w[i])
 
 
 @kernel
 def _sgd_momentum(team, w, g, u, scalars):
-    lr, decay, keep, add, of_slope, of_buffer = scalars
     for _ in prange(team.size):
         first = take(team) * PIECE
         while first < w.size:
-            for i in range(first, min(first + PIECE, w.size)):
-                slope = g[i] + decay * w[i]
-                u[i] = keep * u[i] + add * slope
-                w[i] -= lr * (of_slope * slope + of_buffer * u[i])
+            piece = slice(first, first + PIECE)
+            _sgd_momentum_piece(w[piece], g[piece], u[piece], scalars)
             first = take(team) * PIECE
+
+
+@jit
+def _sgd_momentum_piece(w, g, u, scalars):
+    lr, decay, keep, add, of_slope, of_buffer = scalars
+    for i in range(w.size):
+        slope = g[i] + decay * w[i]
+        u[i] = keep * u[i] + add * slope
+        w[i] -= lr * (of_slope * slope + of_buffer * u[i])

@@ -11,7 +11,8 @@ from numba import prange
 
 from .. import buffers
 from ..shapes import Pair, conv2d_output_size
-from ._jit import jit, kernel, take
+from ._flat import copy
+from ._jit import U, jit, kernel, take
 
 
 def unfold(
@@ -69,41 +70,53 @@ def _fold(team, cols, x, dilation, padding, stride):
 
 @jit
 def _unfold_plane(x, cols, dilation, padding, stride):
-    R, S, P, Q = cols.shape
-    H, W = x.shape
+    (R, S, P, Q), (H, W) = cols.shape, x.shape
+    pixels, out, at = x.reshape(H * W), cols.reshape(R * S * P * Q), 0
     for r in range(R):
         for s in range(S):
             left = s * dilation[1] - padding[1]
-            first, last = _columns_inside(left, stride[1], Q, W)
+            first, last = inside(left, stride[1], Q, W)
             for p in range(P):
                 h = p * stride[0] + r * dilation[0] - padding[0]
-                row = cols[r, s, p]
-                if h < 0 or h >= H:
-                    row[:] = 0
-                    continue
-                row[:first] = 0
-                for q in range(first, last):
-                    row[q] = x[h, q * stride[1] + left]
-                row[last:] = 0
+                if 0 <= h < H and first < last:
+                    out[at : at + first] = 0
+                    start = h * W + first * stride[1] + left
+                    copy(out, at + first, 1, pixels, start, stride[1], last - first)
+                    out[at + last : at + Q] = 0
+                else:
+                    out[at : at + Q] = 0
+                at += Q
 
 
 @jit
 def _fold_plane(cols, x, dilation, padding, stride):
-    R, S, P, Q = cols.shape
-    H, W = x.shape
+    (R, S, P, Q), (H, W) = cols.shape, x.shape
+    pixels = x.reshape(H * W)
     for r in range(R):
         for s in range(S):
             left = s * dilation[1] - padding[1]
-            first, last = _columns_inside(left, stride[1], Q, W)
+            first, last = inside(left, stride[1], Q, W)
             for p in range(P):
                 h = p * stride[0] + r * dilation[0] - padding[0]
-                if 0 <= h < H:
-                    for q in range(first, last):
-                        x[h, q * stride[1] + left] += cols[r, s, p, q]
+                if 0 <= h < H and first < last:
+                    start = h * W + first * stride[1] + left
+                    _add(pixels, start, stride[1], cols[r, s, p, first:last])
 
 
 @jit
-def _columns_inside(left, stride, outputs, width):
+def _add(y, to, step, x):
+    """y[to + j*step] += x[j] for all j."""
+    to, step, count = U(to), U(step), U(x.size)
+    if step == 1:
+        for j in range(count):
+            y[to + j] += x[j]
+    else:
+        for j in range(count):
+            y[to + j * step] += x[j]
+
+
+@jit
+def inside(left, stride, outputs, width):
     """Return the outputs [first, last) whose pixel q*stride + left lies in a row of this width."""
     first = min(max(0, (-left + stride - 1) // stride), outputs)
     last = min(outputs, (width - left + stride - 1) // stride)
