@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 from oracle import RUNGS
 
@@ -23,6 +24,7 @@ settings.load_profile("minicnn")
 def same_seed() -> None:
     """Every test draws the same numbers, whichever tests ran before it."""
     minicnn.manual_seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(params=RUNGS, scope="session")

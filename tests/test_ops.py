@@ -5,6 +5,8 @@ Cases are drawn as sizes and a seed, never as arrays, so that a failure prints o
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -273,3 +275,41 @@ def test_relu_inplace_is_accepted_and_out_of_place():
     y.sum().backward()
     assert x.tolist() == [-1, 2]
     assert x.grad.tolist() == [0, 1]
+
+
+# ------------------------------------------------------------------------------------ threads
+
+
+def test_threads_may_compute_side_by_side(rung):
+    """In a process of its own: a rung that is not safe in threads may abort instead of raising."""
+    script = f"""
+import threading
+import numpy as np
+import minicnn
+import minicnn.nn.functional as F
+
+def work(seed):
+    rng = np.random.default_rng(seed)
+    x = minicnn.tensor(rng.standard_normal((2, 2, 9, 8)).astype("float32"), requires_grad=True)
+    w = minicnn.tensor(rng.standard_normal((4, 2, 3, 2)).astype("float32"), requires_grad=True)
+    with minicnn.use_backend({rung!r}):
+        y = F.max_pool2d(F.relu(F.conv2d(x, w, padding=1)), 2)
+        loss = F.cross_entropy(F.linear(y.flatten(1), minicnn.ones(3, 64)), minicnn.tensor([0, 2]))
+        loss.backward()
+    return [loss.item(), *x.grad.numpy().ravel(), *w.grad.numpy().ravel()]
+
+alone = [work(seed) for seed in range(4)]
+together = {{}}
+
+def repeat(seed):
+    together[seed] = [work(seed) for _ in range({2 if rung == "loops" else 20})]
+
+threads = [threading.Thread(target=repeat, args=(seed,)) for seed in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(all(found == alone[seed] for seed in range(4) for found in together[seed]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
