@@ -43,7 +43,7 @@ def get_total_norm(
         return Tensor(np.zeros((), np.float32))
     dtype, p = np.result_type(*arrays), float(norm_type)
     with np.errstate(all="ignore"):
-        norms = np.asarray([_norm(a, p) for a in arrays])
+        norms = np.asarray([_norm(a, p) for a in arrays if a.size])
         total = Tensor(np.asarray(_norm(norms, p), dtype))
     if error_if_nonfinite and not np.isfinite(total.array):
         raise AutogradError(
