@@ -1,0 +1,204 @@
+"""The numba rung beyond the kernel contract: the shapes of its special paths, and its promises."""
+
+import os
+
+import numba
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from minicnn.kernels import cpu
+from minicnn.kernels.cpu import _flat, conv, optim, pool
+from minicnn.kernels.cpu.dropout import _words
+
+WHEN_STARTED = frozenset(os.environ)
+TOLERANCE = {np.float32: 1e-4, np.float64: 1e-10}
+
+# N, C, H, W, K, R, S, stride, padding, dilation, groups
+GEOMETRIES = {
+    "bands of a large image": (2, 12, 150, 130, 8, 3, 3, (1, 1), (1, 1), (1, 1), 1),
+    "bands, strided and dilated": (1, 9, 161, 97, 5, 3, 5, (2, 3), (4, 1), (3, 2), 1),
+    "several images in a block": (33, 4, 7, 6, 9, 3, 2, (1, 1), (1, 0), (1, 1), 1),
+    "one image, filters shared out": (1, 30, 9, 9, 70, 3, 3, (1, 1), (1, 1), (1, 1), 1),
+    "one pixel out": (3, 5, 4, 4, 6, 4, 4, (1, 1), (0, 0), (1, 1), 1),
+    "row of outputs": (2, 3, 5, 300, 4, 5, 2, (1, 1), (0, 3), (1, 7), 1),
+    "stride beyond the kernel": (2, 3, 17, 19, 5, 2, 1, (5, 3), (0, 1), (1, 1), 1),
+    "padding beyond the kernel": (2, 2, 6, 5, 3, 1, 2, (1, 2), (3, 4), (1, 1), 1),
+    "dilation beyond the image": (1, 2, 3, 4, 2, 3, 3, (1, 1), (6, 7), (5, 6), 1),
+    "AlexNet's first layer": (2, 3, 99, 75, 7, 11, 11, (4, 4), (2, 2), (1, 1), 1),
+    "depthwise": (3, 10, 15, 14, 10, 3, 3, (2, 1), (1, 1), (1, 1), 10),
+    "groups of odd size": (2, 9, 12, 11, 15, 3, 3, (1, 2), (1, 1), (2, 1), 3),
+    "pointwise": (2, 17, 10, 10, 13, 1, 1, (1, 1), (0, 0), (1, 1), 1),
+    "strided pointwise": (2, 6, 11, 10, 5, 1, 1, (2, 2), (0, 0), (1, 1), 1),
+}
+
+
+def assert_close(got, want, dtype):
+    want = want.detach().numpy()
+    assert got.shape == want.shape
+    assert got.dtype == dtype
+    assert np.abs(got - want).max() <= TOLERANCE[dtype] * np.abs(want).max()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_convolution_and_its_gradients_agree_with_torch(geometry, dtype):
+    N, C, H, W, K, R, S, stride, padding, dilation, groups = geometry
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((N, C, H, W)).astype(dtype)
+    w = rng.standard_normal((K, C // groups, R, S)).astype(dtype)
+    b = rng.standard_normal(K).astype(dtype)
+    leaves = [torch.tensor(a, requires_grad=True) for a in (x, w, b)]
+    y = F.conv2d(*leaves, stride, padding, dilation, groups)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    y.backward(torch.tensor(dy))
+    settings = (stride, padding, dilation, groups)
+    assert_close(cpu.conv2d(x, w, b, *settings), y, dtype)
+    assert_close(cpu.conv2d_input_grad(dy, w, x.shape, *settings), leaves[0].grad, dtype)
+    assert_close(cpu.conv2d_weight_grad(dy, x, w.shape, *settings), leaves[1].grad, dtype)
+    assert_close(cpu.conv2d_bias_grad(dy), leaves[2].grad, dtype)
+
+
+def test_the_geometries_take_the_paths_that_they_are_named_for():
+    def plan(name, transposed=False):
+        N, C, H, W, K, R, S, stride, padding, dilation, groups = GEOMETRIES[name]
+        shapes = (N, C, H, W), (K, C // groups, R, S)
+        size = F.conv2d(torch.empty(shapes[0]), torch.empty(shapes[1]), None, *geometry_of(name))
+        return _flat.plan(
+            *shapes, tuple(size.shape[2:]), stride, padding, dilation, groups, 4, transposed
+        )
+
+    def geometry_of(name):
+        return GEOMETRIES[name][7:]
+
+    assert plan("bands of a large image")[0].bands > 1
+    assert plan("bands, strided and dilated", transposed=True)[0].bands > 1
+    assert plan("several images in a block")[1].images > 1
+    first = plan("one image, filters shared out")[0]
+    assert _flat.splits(first.blocks * first.bands * first.groups, first.channels) > 1
+    assert plan("AlexNet's first layer", transposed=True)[0].phases == 16
+
+
+def test_a_nan_or_infinity_reaches_exactly_the_outputs_that_its_pixel_has():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 3, 20, 17)).astype(np.float32)
+    x[0, 1, 0, 16], x[1, 2, 19, 0], x[1, 0, 7, 7] = np.nan, np.inf, -np.inf
+    w = rng.standard_normal((5, 3, 3, 3)).astype(np.float32)
+    got = cpu.conv2d(x, w, None, (1, 1), (1, 1), (1, 1), 1)
+    want = F.conv2d(torch.tensor(x), torch.tensor(w), padding=1).numpy()
+    np.testing.assert_array_equal(np.isfinite(got), np.isfinite(want))
+    np.testing.assert_array_equal(got[~np.isfinite(got)], want[~np.isfinite(want)])
+
+
+@pytest.mark.parametrize("shape", [(9, 4, 11, 13), (40, 3, 5, 6), (3, 6, 90, 80)])
+def test_an_image_gets_the_same_bits_alone_and_in_a_batch(shape):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(shape).astype(np.float32)
+    w = rng.standard_normal((7, shape[1], 3, 3)).astype(np.float32)
+    settings = ((1, 1), (1, 1), (1, 1), 1)
+    y = cpu.conv2d(x, w, None, *settings)
+    dx = cpu.conv2d_input_grad(y, w, x.shape, *settings)
+    for n in range(0, shape[0], 3):
+        one = cpu.conv2d(x[n : n + 1], w, None, *settings)
+        np.testing.assert_array_equal(one, y[n : n + 1])
+        back = cpu.conv2d_input_grad(one, w, x[n : n + 1].shape, *settings)
+        np.testing.assert_array_equal(back, dx[n : n + 1])
+
+
+def test_scratch_memory_need_not_be_zero(monkeypatch):
+    """Recycled scratch holds old numbers: with NaN in all of it, nothing may leak into a result."""
+
+    def dirty(shape, dtype):
+        array = np.empty(shape, dtype)
+        array.view(np.uint8)[...] = 0xFF  # NaN in float32 and float64
+        return array
+
+    rng = np.random.default_rng(0)
+    for N, C, H, W, K, R, S, stride, padding, dilation, groups in GEOMETRIES.values():
+        x = rng.standard_normal((N, C, H, W)).astype(np.float32)
+        w = rng.standard_normal((K, C // groups, R, S)).astype(np.float32)
+        settings = (stride, padding, dilation, groups)
+        with monkeypatch.context() as patch:
+            patch.setattr(conv.buffers, "empty", dirty)
+            y = cpu.conv2d(x, w, None, *settings)
+            dx = cpu.conv2d_input_grad(y, w, x.shape, *settings)
+            dw = cpu.conv2d_weight_grad(y, x, w.shape, *settings)
+        np.testing.assert_array_equal(y, cpu.conv2d(x, w, None, *settings))
+        np.testing.assert_array_equal(dx, cpu.conv2d_input_grad(y, w, x.shape, *settings))
+        np.testing.assert_array_equal(dw, cpu.conv2d_weight_grad(y, x, w.shape, *settings))
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "words"),
+    [  # known answers of the authors' library, Random123 (kat_vectors, philox4x32 10)
+        ((0, 0), 0, (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+        (
+            (0x85A308D3_243F6A88, 0x03707344_13198A2E),
+            0x299F31D0_A4093822,
+            (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+        ),
+        (
+            (0xFFFFFFFF_FFFFFFFF, 0xFFFFFFFF_FFFFFFFF),
+            0xFFFFFFFF_FFFFFFFF,
+            (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD),
+        ),
+    ],
+)
+def test_philox_gives_the_known_answers(counter, key, words):
+    stream = np.array([key, counter[1]], np.uint64)
+    assert _words(stream, np.uint64(counter[0])) == words
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 16385, 16388, 70001])
+def test_dropout_keeps_the_elements_whose_word_is_large_enough(n):
+    x = np.arange(1, n + 1, dtype=np.float64)
+    seed, offset = 2**63 + 12345, 2**40 + 7
+    keep = cpu.philox(seed, offset, n) >= round(0.3 * 2**32)
+    want = np.where(keep, x * (1 / (1 - 0.3)), 0)
+    np.testing.assert_array_equal(cpu.dropout(x, 0.3, seed, offset), want)
+
+
+def test_read_only_inputs_are_taken_and_compile_nothing_new():
+    x = np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32)
+    w = np.ones((4, 3, 3, 3), np.float32)
+    settings = ((1, 1), (0, 0), (1, 1), 1)
+    want = cpu.conv2d(x, w, None, *settings)
+    compiled = conv._add_shifted.compiled
+    before = len(compiled.signatures)
+    for array in (x, w):
+        array.flags.writeable = False
+    np.testing.assert_array_equal(cpu.conv2d(x, w, None, *settings), want)
+    assert len(compiled.signatures) == before
+
+
+def test_the_users_own_numba_settings_stand():
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        cpu.relu(np.ones((64, 1024), np.float32))
+        assert numba.get_num_threads() == 1
+    finally:
+        numba.set_num_threads(before)
+    assert os.environ.get("NUMBA_CACHE_DIR", "") == numba.config.CACHE_DIR
+    assert "OMP_WAIT_POLICY" not in os.environ.keys() - WHEN_STARTED
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_warm_compiles_what_training_needs(dtype):
+    cpu.warm(dtype)
+    kernels = (conv._add_shifted, conv._sum_products, pool._max_pool, optim._adam)
+    before = [len(k.compiled.signatures) for k in kernels]
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((8, 3, 30, 30)).astype(dtype)
+    w = rng.standard_normal((8, 3, 3, 3)).astype(dtype)
+    settings = ((1, 1), (0, 0), (1, 1), 1)
+    y = cpu.relu(cpu.conv2d(x, w, None, *settings))
+    pooled, places = cpu.max_pool2d(y, (2, 2), (2, 2), (0, 0), (1, 1), False)
+    dy = cpu.max_pool2d_grad(pooled, places, y.shape)
+    dw = cpu.conv2d_weight_grad(dy, x, w.shape, *settings)
+    cpu.adam_step(
+        w, dw, np.zeros_like(w), np.zeros_like(w),
+        step=1, lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, decoupled=True,
+    )  # fmt: skip
+    assert [len(k.compiled.signatures) for k in kernels] == before
