@@ -139,3 +139,18 @@ def test_own_models_join_the_registry(monkeypatch):
     assert "tiny" in models.list_models()
     assert tiny(4).recipe == {"name": "tiny", "options": {"width": 4}}
     assert models.create("tiny").weight.shape == (3, 2)
+
+
+def test_normalize_is_a_first_layer_without_parameters():
+    minicnn.manual_seed(0)
+    plain = models.cat_dog_cnn_1_3(1, 28, 2)
+    minicnn.manual_seed(0)
+    scaled = models.cat_dog_cnn_1_3(1, 28, 2, normalize=(0.25, 0.5))
+    assert scaled.state_dict().keys() == plain.state_dict().keys()
+    x = minicnn.rand(3, 1, 28, 28)
+    plain.eval(), scaled.eval()
+    by_hand = minicnn.tensor((x.numpy() - np.float32(0.25)) / np.float32(0.5))
+    np.testing.assert_array_equal(scaled(x).detach().numpy(), plain(by_hand).detach().numpy())
+    assert repr(scaled.normalize) == "Normalize(mean=0.25, std=0.5)"
+    with pytest.raises(ArgumentError, match="std must be above 0"):
+        models.Normalize(0.5, 0)

@@ -2,10 +2,12 @@
 
 from minicnn.models.cat_dog import cat_dog_cnn_1_1, cat_dog_cnn_1_2, cat_dog_cnn_1_3
 from minicnn.models.fully_connected import FCNet, fcnet
+from minicnn.models.preprocessing import Normalize
 from minicnn.models.registry import create, list_models, load, register
 
 __all__ = [
     "FCNet",
+    "Normalize",
     "cat_dog_cnn_1_1",
     "cat_dog_cnn_1_2",
     "cat_dog_cnn_1_3",

@@ -17,6 +17,7 @@ from typing import Any
 from minicnn import nn
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.kernels.shapes import conv_output_size, pair, pool_output_size
+from minicnn.models.preprocessing import Normalize
 from minicnn.models.registry import register
 
 FILTERS = 32
@@ -30,6 +31,7 @@ def cat_dog_cnn_1_1(
     image_size: ImageSize = 160,
     num_classes: int = 1,
     dropout_p: float = 0.2,
+    normalize: tuple[float, float] | None = None,
 ) -> nn.Sequential:
     """Two convolutions, then the logits (N, num_classes) of images (N, in_channels, H, W).
 
@@ -37,8 +39,10 @@ def cat_dog_cnn_1_1(
         image_size: H and W, or one number for both; at least 10.
         num_classes: 1 for one logit (BCEWithLogitsLoss), 2 or more for CrossEntropyLoss.
         dropout_p: the share of features dropped before the last layer while training.
+        normalize: (mean, std) of the images, for a first layer `Normalize`; None: no such layer.
     """
-    return _build("cat_dog_cnn_1_1", 2, None, in_channels, image_size, num_classes, dropout_p)
+    options = in_channels, image_size, num_classes, dropout_p, normalize
+    return _build("cat_dog_cnn_1_1", 2, None, *options)
 
 
 @register
@@ -47,9 +51,11 @@ def cat_dog_cnn_1_2(
     image_size: ImageSize = 160,
     num_classes: int = 1,
     dropout_p: float = 0.2,
+    normalize: tuple[float, float] | None = None,
 ) -> nn.Sequential:
     """Three convolutions, then the logits; as `cat_dog_cnn_1_1`, but image_size at least 22."""
-    return _build("cat_dog_cnn_1_2", 3, None, in_channels, image_size, num_classes, dropout_p)
+    options = in_channels, image_size, num_classes, dropout_p, normalize
+    return _build("cat_dog_cnn_1_2", 3, None, *options)
 
 
 @register
@@ -58,9 +64,11 @@ def cat_dog_cnn_1_3(
     image_size: ImageSize = 160,
     num_classes: int = 1,
     dropout_p: float = 0.2,
+    normalize: tuple[float, float] | None = None,
 ) -> nn.Sequential:
     """Three convolutions and a hidden layer of 64; arguments as `cat_dog_cnn_1_2`."""
-    return _build("cat_dog_cnn_1_3", 3, HIDDEN, in_channels, image_size, num_classes, dropout_p)
+    options = in_channels, image_size, num_classes, dropout_p, normalize
+    return _build("cat_dog_cnn_1_3", 3, HIDDEN, *options)
 
 
 def _build(
@@ -71,8 +79,9 @@ def _build(
     image_size: ImageSize,
     num_classes: int,
     dropout_p: float,
+    normalize: tuple[float, float] | None,
 ) -> nn.Sequential:
-    """conv1 relu1 pool1 conv2 … flatten [hidden] dropout logits."""
+    """[normalize] conv1 relu1 pool1 conv2 … flatten [hidden] dropout logits."""
     for option, value in (("in_channels", in_channels), ("num_classes", num_classes)):
         if value < 1:
             raise ArgumentError(f"{name}: {option} must be at least 1, got {value}.")
@@ -80,6 +89,8 @@ def _build(
     features = FILTERS * _final_size(name, H, blocks) * _final_size(name, W, blocks)
 
     layers: dict[str, nn.Module] = {}
+    if normalize is not None:
+        layers["normalize"] = Normalize(*normalize)
     channels = in_channels
     for i in range(1, blocks + 1):
         layers[f"conv{i}"] = nn.Conv2d(channels, FILTERS, kernel_size=3)
