@@ -2,10 +2,13 @@
 
 import doctest
 import pathlib
+import re
 
+import numpy as np
 import pytest
 
 import minicnn
+from minicnn import data, datasets, models, nn, optim
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "tutorials").glob("*.md"))]
@@ -28,3 +31,30 @@ def test_pages_with_examples_have_some():
     assert tutorials
     for page in tutorials:
         assert page.read_text(encoding="utf-8").count(">>>") >= 5, page
+
+
+def test_the_readmes_plain_loop_and_the_trainer_give_the_same_bits():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (loop,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert "range(20)" in loop
+    names: dict = {}
+    exec(loop.replace("range(20)", "range(1)"), names)
+
+    minicnn.manual_seed(0)
+    model = models.cat_dog_cnn_1_3(in_channels=1, image_size=28, num_classes=2)
+    loader = data.DataLoader(datasets.CatsVsDogs("train"), batch_size=32, shuffle=True)
+    optimizer = optim.Adam(model.parameters(), lr=2e-3)
+    minicnn.Trainer(model, optimizer, nn.CrossEntropyLoss()).fit(loader, progress=False)
+
+    plain, trained = names["model"].state_dict(), model.state_dict()
+    assert plain.keys() == trained.keys()
+    for name in plain:
+        np.testing.assert_array_equal(plain[name].numpy(), trained[name].numpy(), name)
+
+
+def test_the_readme_has_the_two_commands_on_one_line_each():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"```bash\n(python3 -m venv [^\n]*)\n```", readme)
+    assert len(commands) == 2
+    assert commands[0].endswith("&& minicnn train")
+    assert commands[1].endswith("&& pytest")
