@@ -69,7 +69,7 @@ def curves(
             loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False, fontsize=9,
             borderaxespad=0.1, columnspacing=1.4, handlelength=2.2,
         )  # fmt: skip
-    return _finish(figure, path)
+    return save(figure, path)
 
 
 def predictions(
@@ -125,7 +125,7 @@ def predictions(
             fontweight="bold" if mistake else "normal",
         )  # fmt: skip
         _frame(axes, ORANGE if mistake else PALE, 3.0 if mistake else 0.6)
-    return _finish(grid.figure, path)
+    return save(grid.figure, path)
 
 
 def filters(
@@ -169,7 +169,7 @@ def filters(
         _frame(axes, PALE, 0.5)
     if C != 3:
         _colour_bar(grid.figure, drawn, list(grid.axes))
-    return _finish(grid.figure, path)
+    return save(grid.figure, path)
 
 
 def feature_maps(
@@ -224,7 +224,7 @@ def feature_maps(
         _frame(axes, PALE, 0.5)
         tiles.append(axes)
     _colour_bar(figure, drawn, tiles)
-    return _finish(figure, path)
+    return save(figure, path)
 
 
 # ------------------------------------------------------------------------------------- drawing
@@ -348,8 +348,8 @@ def _frame(axes: Any, colour: str, width: float) -> None:
         spine.set_linewidth(width)
 
 
-def _finish(figure: Any, path: str | os.PathLike[str] | None) -> Any:
-    """Save the figure if a path was given: drawn in memory first, then written in one step."""
+def save(figure: Any, path: str | os.PathLike[str] | None) -> Any:
+    """Save a figure if a path was given: drawn in memory first, then written in one step."""
     if path is None:
         return figure
     form = Path(path).suffix.lstrip(".").lower() or "png"

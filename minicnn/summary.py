@@ -238,9 +238,12 @@ def _left_as_found(model: Any) -> Iterator[None]:
 
 def _table(s: Summary) -> str:
     """The rows in aligned columns, the totals below."""
-    header = ("layer", "type", "output shape", "parameters", "trained", "MACs", "sees", "im2col")
-    body = [_cells(row) for row in s.rows]
-    widths = [max(len(line[i]) for line in (header, *body)) for i in range(len(header))]
+    names = ("layer", "type", "output shape", "params", "trained", "MACs", "sees", "im2col")
+    table: list[tuple[str, ...]] = [names, *map(_cells, s.rows)]
+    if s.trainable_parameters == s.total_parameters:  # the column says nothing: stay narrow
+        table = [(*cells[:4], *cells[5:]) for cells in table]
+    header, *body = table
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
         sides = [str.ljust] * 3 + [str.rjust] * (len(cells) - 3)
@@ -252,8 +255,8 @@ def _table(s: Summary) -> str:
     totals = [
         f"parameters    {s.total_parameters:,} ({s.trainable_parameters:,} trained, "
         f"{frozen:,} frozen), {_bytes(s.parameter_bytes)}",
-        f"one forward   {s.total_macs:,} MACs = {_short(2 * s.total_macs)}FLOP, "
-        f"activations {_bytes(s.activation_bytes)}, "
+        f"one forward   {s.total_macs:,} MACs = {_short(2 * s.total_macs)}FLOP",
+        f"memory        activations {_bytes(s.activation_bytes)}, "
         f"largest im2col {_bytes(s.largest_im2col_bytes)}",
     ]
     if s.unused:

@@ -1,0 +1,129 @@
+"""`minicnn evaluate`: how good a trained network is, and what it takes for what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from minicnn import nn, no_grad
+from minicnn.cli import runs
+from minicnn.cli.options import Page, compute_with, computing, option
+from minicnn.cli.progress import facts
+from minicnn.data import DataLoader
+from minicnn.errors import ArgumentError, DataError
+from minicnn.training import predicted_classes
+
+SPLITS = ("train", "validation", "test")
+
+
+@click.command("evaluate", cls=Page)
+@click.argument("run", required=False, type=click.Path(path_type=Path))
+@option(
+    "--split",
+    type=click.Choice(SPLITS),
+    metavar="PART",
+    section="On which images",
+    help="train, validation or test.",
+    unless="validation and test",
+)
+@option(
+    "--data",
+    metavar="NAME",
+    section="On which images",
+    help="cats-vs-dogs or animals.",
+    unless="what the run was trained on",
+)
+@option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=256,
+    metavar="N",
+    section="On what",
+    help="Images computed at a time.",
+    unless="256",
+)
+@computing
+def command(
+    run: Path | None,
+    split: str | None,
+    data: str | None,
+    batch_size: int,
+    backend: str | None,
+    threads: int | None,
+) -> None:
+    """Loss, accuracy and confusion matrix of a trained network.
+
+    RUN is a folder that minicnn train wrote (its best epoch is taken) or a
+    checkpoint in it; without RUN, the newest folder in runs/.
+
+    \b
+    minicnn evaluate
+    minicnn evaluate runs/cats-vs-dogs/last.safetensors --split test
+    """
+    compute_with(backend, threads)
+    trained = runs.load_trained(run)
+    name = data or trained.data
+    if name is None:
+        raise ArgumentError(
+            f"{trained.path} does not say what it was trained on. Name it: --data "
+            + " or --data ".join(runs.DATA)
+        )
+    parts = {part: runs.dataset(name, part) for part in ([split] if split else SPLITS[1:])}
+    facts(
+        model=f"{trained.model.recipe['name']} from {trained.path}"
+        + (f", epoch {trained.epoch}" if trained.epoch is not None else ""),
+        data=name,
+    )
+    click.echo(f"\n{'':<12}{'images':>8}{'right':>8}{'accuracy':>10}{'loss':>9}")
+    for part, images in parts.items():
+        require_classes(trained, images)
+        loss, guessed = answers(trained.model, images, batch_size)
+        labels = images.targets.numpy()
+        right = int((guessed == labels).sum())
+        share = right / len(labels)
+        click.echo(f"{part:<12}{len(labels):>8,}{right:>8,}{share:>10.1%}{loss:>9.4f}")
+    click.echo()
+    click.echo(confusion(labels, guessed, images.classes, part))
+
+
+def answers(model: Any, images: Any, batch_size: int) -> tuple[float, np.ndarray]:
+    """The mean loss, and the class predicted for each image in order."""
+    criterion = nn.CrossEntropyLoss(reduction="sum")
+    total, guessed = 0.0, []
+    with no_grad():
+        for x, labels in DataLoader(images, batch_size=batch_size):
+            logits = model(x)
+            total += criterion(logits, labels).item()
+            guessed.append(predicted_classes(logits.numpy()))
+    return total / len(images), np.concatenate(guessed)
+
+
+def require_classes(trained: Any, images: Any) -> None:
+    """A DataError if the model was trained to tell other classes apart than those of `images`."""
+    known = list(trained.config.get("classes") or images.classes)
+    if known != list(images.classes):
+        raise DataError(
+            f"{trained.path} tells {', '.join(known)} apart, but these images are of "
+            f"{', '.join(images.classes)}. Use the data it was trained on."
+        )
+
+
+def confusion(labels: np.ndarray, guessed: np.ndarray, names: Sequence[str], part: str) -> str:
+    """The confusion matrix in at most 80 columns: row = what it is, column = the answer."""
+    counts = np.zeros((len(names), len(names)), int)
+    np.add.at(counts, (labels, guessed), 1)
+    left = max(map(len, names)) + 4
+    widest = max(map(len, names)) + 2
+    width = max(6, min(widest, (80 - left - 8) // len(names)))
+    heads = "".join(name[: width - 1].rjust(width) for name in names)
+    lines = [f"{part}: what is in the image (rows), and what the network says (columns)"]
+    lines.append(" " * left + heads + "   right")
+    for k, name in enumerate(names):
+        cells = "".join(f"{n or '.':>{width}}" for n in counts[k])
+        share = counts[k, k] / max(counts[k].sum(), 1)
+        lines.append(f"  {name:<{left - 2}}{cells}{share:>8.1%}")
+    return "\n".join(lines)

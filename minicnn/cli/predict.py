@@ -1,0 +1,170 @@
+"""`minicnn predict`: image files in, a class and a probability for each out."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from minicnn import from_numpy, no_grad
+from minicnn.cli import runs
+from minicnn.cli.app import say_error
+from minicnn.cli.options import Page, compute_with, computing, option
+from minicnn.errors import DataError
+from minicnn.training import probabilities
+
+
+@click.command("predict", cls=Page)
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@option(
+    "--run",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    section="Which network",
+    help="A run's folder (its best epoch) or a checkpoint.",
+    unless="the newest in runs/",
+)
+@option(
+    "--invert/--no-invert",
+    default=None,
+    section="How images are read",
+    help="Swap light and dark.",
+    unless="where the border is lighter than the middle",
+)
+@computing
+@click.pass_context
+def command(
+    ctx: click.Context,
+    images: tuple[str, ...],
+    run: Path | None,
+    invert: bool | None,
+    backend: str | None,
+    threads: int | None,
+) -> None:
+    """Which class is in each image, and how sure the network is.
+
+    Any image file will do: it is made grey, padded to a square in the colour of
+    its border and scaled to what the network takes (28×28). What it learned
+    from are silhouettes, WHITE shapes on BLACK: an image with a light border is
+    inverted first, and the line says so. Of a photograph it knows nothing.
+
+    \b
+    minicnn predict cat.png dog.png
+    minicnn predict --run runs/cats-vs-dogs --no-invert *.png
+    """
+    compute_with(backend, threads)
+    trained = runs.load_trained(run)
+    width = min(max(map(len, images)), 44)
+    failed = 0
+    for path in images:
+        try:
+            pixels, inverted = read(path, trained.input_size, invert)
+        except DataError as error:
+            say_error(error)
+            failed += 1
+            continue
+        with no_grad():
+            logits = trained.model(from_numpy(pixels[None])).numpy()
+        name, sure = answer(logits, trained)
+        note = "   (inverted)" if inverted else ""
+        click.echo(f"{path:<{width}}  {name:<8} {sure:>6.1%}{note}")
+    ctx.exit(1 if failed else 0)
+
+
+def answer(logits: np.ndarray, trained: runs.Trained) -> tuple[str, float]:
+    """The name of the most probable class of logits (1, classes) or (1, 1), and its probability."""
+    sure = probabilities(logits).reshape(-1)
+    if len(sure) == 1:
+        sure = np.array([1 - sure[0], sure[0]])
+    best = int(sure.argmax())
+    return trained.class_names(len(sure))[best], float(sure[best])
+
+
+# --------------------------------------------------------------------------------- reading files
+
+
+def open_image(path: str | Path) -> Any:
+    """The file as a Pillow image, turned upright, its transparent parts white.
+
+    Raises DataError, naming the file, if it is missing, no image, cut short, or absurdly large.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about metadata, mostly: nobody here can act on it
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as file:
+                image = ImageOps.exif_transpose(file)
+                image.load()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file. Check the path.") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder. Name the image files in it.") from None
+    except PermissionError:
+        raise DataError(f"{path}: permission denied. Make the file readable.") from None
+    except Image.UnidentifiedImageError:
+        raise DataError(
+            f"{path} is not an image that can be read. Use PNG, JPEG or another common format."
+        ) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"{path}: too many pixels ({error}). Scale it down first.") from None
+    except Exception as error:  # Pillow's readers raise many kinds on damaged files
+        raise DataError(f"{path}: damaged image ({error}). Save it again.") from error
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image).convert("RGB")
+    return image
+
+
+def as_array(image: Any, channels: int = 1) -> np.ndarray:
+    """A Pillow image as float32 (channels, H, W) in [0, 1]; grey by ITU-R 601 luma."""
+    if image.mode.startswith(("I", "F")):  # 16 bits and more: Pillow would clip them to 255
+        values = np.asarray(image, dtype=np.float64)
+        top = 65535.0 if image.mode.startswith("I") else max(float(values.max()), 1.0)
+        grey = np.clip(values / top, 0, 1).astype(np.float32)
+        return np.repeat(grey[None], channels, axis=0)
+    if channels == 3:
+        return np.asarray(image.convert("RGB"), np.float32).transpose(2, 0, 1) / np.float32(255)
+    return np.repeat(np.asarray(image.convert("L"), np.float32)[None] / 255, channels, axis=0)
+
+
+def read(
+    path: str | Path, input_size: tuple[int, int, int], invert: bool | None
+) -> tuple[np.ndarray, bool]:
+    """An image file as float32 (C, H, W), and whether light and dark were swapped."""
+    channels, height, width = input_size
+    pixels = as_array(open_image(path), channels)
+    border = border_of(pixels)
+    if invert is None:
+        invert = float(border.mean()) > float(pixels.mean())
+    if invert:
+        pixels, border = 1 - pixels, 1 - border
+    return fit(pixels, border, height, width), invert
+
+
+def border_of(pixels: np.ndarray) -> np.ndarray:
+    """The median of the outermost pixels, for each channel: (C,)."""
+    edges = (pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1])
+    return np.median(np.concatenate(edges, axis=1), axis=1)
+
+
+def fit(pixels: np.ndarray, border: np.ndarray, height: int, width: int) -> np.ndarray:
+    """`pixels` (C, H, W) scaled to height×width; its shape is kept by padding with `border`."""
+    from PIL import Image
+
+    C, H, W = pixels.shape
+    scale = min(height / H, width / W)
+    size = max(1, round(W * scale)), max(1, round(H * scale))
+    top, left = (height - size[1]) // 2, (width - size[0]) // 2
+    result = np.empty((C, height, width), np.float32)
+    for c in range(C):
+        plane = Image.fromarray(np.ascontiguousarray(pixels[c], dtype=np.float32))
+        result[c] = border[c]
+        scaled = plane.resize(size, Image.Resampling.BILINEAR)  # averages where it shrinks
+        result[c, top : top + size[1], left : left + size[0]] = np.asarray(scaled)
+    return result
