@@ -142,6 +142,20 @@ def test_cross_entropy_where_nothing_counts(shape, smoothing, weighted):
             )  # fmt: skip
 
 
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 2)])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_where_all_labels_have_weight_zero(shape, smoothing):
+    x, w = normal(rng_of(), *shape), np.array([0.0, 1.0, 1.0])
+    t = np.zeros(shape[:1] + shape[2:], np.int64)
+    for reduction in REDUCTIONS:
+        check(
+            lambda lib, x, t, reduction=reduction: lib.nn.functional.cross_entropy(
+                x, t, lib.tensor(w), reduction=reduction, label_smoothing=smoothing
+            ),
+            x, t,
+        )  # fmt: skip
+
+
 def test_cross_entropy_of_impossible_classes():
     """A logit of -inf says: never. That is no matter unless it is the label."""
     x = np.array([[-np.inf, 0.0, 1.0], [2.0, -np.inf, 1.0]])

@@ -228,6 +228,7 @@ def test_reduce_on_plateau(mode, threshold_mode, options):
     rng = np.random.default_rng(0)
     metrics = np.cumsum(rng.standard_normal(50)) + 10 / np.arange(1, 51)
     metrics[20] = np.nan
+    metrics[35:] = (np.nanmin if mode == "min" else np.nanmax)(metrics)  # as good as the best
     found = []
     for lib in (minicnn, torch):
         o = optimizer(lib)

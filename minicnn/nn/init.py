@@ -193,9 +193,8 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     draw = random.generator(generator).normal(size=(max(rows, columns), min(rows, columns)))
     with single_threaded_blas():  # its threads would show in the last bits
         q, r = np.linalg.qr(draw)
-    q *= np.where(
-        np.diagonal(r) < 0, -1, 1
-    )  # with signs left to the algorithm, not all Q as likely
+    # QR leaves these signs to its algorithm; with them, all orthogonal matrices are as likely.
+    q *= np.where(np.diagonal(r) < 0, -1, 1)
     values = gain * (q if rows >= columns else q.T).reshape(tensor.shape)
     return tensor.copy_(Tensor(values.astype(tensor.dtype)))
 

@@ -233,9 +233,7 @@ def _finish(losses: Any, labels: _Labels, reduction: str) -> Any:
         return reshape(losses, labels.shape)
     if (labels.kept is None and labels.factors is None) or reduction == "sum":
         return reduce_losses(losses, reduction)
-    total = reduce.sum(losses)
-    # 0/0 is NaN, but as PyTorch has it, with gradients of 0: they are of rows that count nothing.
-    return div(total, labels.total) if labels.total else add(total, math.nan)
+    return div(reduce.sum(losses), labels.total or math.nan)
 
 
 # ------------------------------------------------------------------------------- probabilities
