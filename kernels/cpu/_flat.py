@@ -129,10 +129,8 @@ def plan(
     The layout is the source's.
     """
     (N, _, H, W), (K, C_group, R, S), (P, Q) = x_shape, w_shape, y_size
-    v, u = (
-        _axis(*sizes, transposed)
-        for sizes in zip((H, W), (P, Q), (R, S), stride, padding, dilation, strict=True)
-    )
+    v = _axis(H, P, R, stride[0], padding[0], dilation[0], transposed)
+    u = _axis(W, Q, S, stride[1], padding[1], dilation[1], transposed)
     source, channels = (K // groups, C_group) if transposed else (C_group, K // groups)
     source_phases = 1 if transposed else len(set(v.phase)) * len(set(u.phase))
 

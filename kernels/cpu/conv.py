@@ -1,11 +1,11 @@
 """2-D convolution and its gradients as shifted runs over a flat padded image (see `_flat`).
 
 A layer takes 2*N*K*P*Q*(C/groups)*R*S FLOPs forward and as many for each gradient. Per task, a
-block of packed pixels stays in the second-level cache, a run of 512 in the first, and memory is
-touched once for x, y and (per block) the weights: 4 bytes of each against 2*K*R*S FLOPs per input
-pixel, so any layer with more than a few filters is bound by the tiles' speed, 85-100 GFLOP/s a
-core here, times the share of useful pixels, P*Q of rows*pitch: 0.97 at 160 x 160, 0.74 at 13 x 13
-unpadded, 0.36 at 5 x 5 unpadded.
+block of packed pixels stays in the second-level cache, runs of up to 1,024 in the first, and memory
+is touched once for x, y and (per block) the weights: 4 bytes of each against 2*K*R*S FLOPs an input
+pixel. So a layer with more than a few filters is bound by the tiles' speed, 80-100 GFLOP/s a core
+where OpenBLAS does 100, times the share of useful pixels, P*Q of rows*pitch: 0.97 at 160 x 160,
+0.72 at 13 x 13 unpadded, 0.36 at 5 x 5 unpadded.
 
 Every output is summed by one task in the fixed order of its taps: the bits depend on neither the
 number of threads nor the batch. The weight gradient adds up a number of partial sums that only

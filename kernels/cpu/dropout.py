@@ -69,8 +69,8 @@ def _dropout_piece(x, y, scale, threshold, stream, block):
         y[j + U(2)] = x[j + U(2)] * (scale if words[2] >= threshold else zero)
         y[j + U(3)] = x[j + U(3)] * (scale if words[3] >= threshold else zero)
     words = _words(stream, block + U(x.size // 4))
-    for j in range(x.size // 4 * 4, x.size):
-        y[j] = x[j] * (scale if words[j % 4] >= threshold else zero)
+    for rest in range(x.size // 4 * 4, x.size):
+        y[rest] = x[rest] * (scale if words[rest % 4] >= threshold else zero)
 
 
 @kernel
