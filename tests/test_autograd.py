@@ -17,6 +17,7 @@ import minicnn
 import minicnn.nn.functional as F
 from minicnn.autograd import Function
 from minicnn.errors import AutogradError, DtypeError, ShapeError
+from minicnn.kernels import current_backend
 
 
 def leaf(*values: float) -> minicnn.Tensor:
@@ -671,6 +672,12 @@ def test_the_engine_never_adds_into_a_hooks_or_a_functions_array():
     assert kept[0].tolist() == [7, 7]
     assert x.grad.tolist() == [9, 9]
 
+    y = leaf(1.0, 2.0)
+    y.register_hook(lambda g: kept.append(g))
+    F.relu(y).sum().backward()  # a kernel's own array, which would become .grad without a copy
+    y.grad.zero_()
+    assert kept[-1].tolist() == [1, 1]
+
 
 # ------------------------------------------------------------------------------- Functions of users
 
@@ -740,6 +747,24 @@ def test_backward_runs_on_the_rung_that_forward_ran_on():
     with minicnn.use_backend("numpy"):
         y.sum().backward()
     assert used == ["forward", "backward"]
+
+    class Ask(Function):
+        """Asks for the current rung instead of ctx.backend."""
+
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, dy):
+            used.append(current_backend().name)
+            return dy
+
+    with minicnn.use_backend("loops"):
+        y = Ask.apply(x)
+    with minicnn.use_backend("numpy"):
+        y.sum().backward()
+    assert used[-1] == "loops"
 
 
 def test_gradients_agree_with_finite_differences():
