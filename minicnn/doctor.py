@@ -10,8 +10,7 @@ import importlib.util
 import os
 import platform
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,47 +126,34 @@ def settings() -> Facts:
 # ------------------------------------------------------------------------------- compiling ahead
 
 
-def warm(dtypes: tuple[str, ...], tell: Callable[[int, int], None]) -> None:
-    """Compile the numba rung's kernels for these dtypes, or load them from the cache.
-
-    Meanwhile `tell(done, total)` is called a few times a second, from another thread; both count
-    compiled functions, and the last call has done = total.
-    """
+def warm(dtypes: tuple[str, ...]) -> None:
+    """Compile the numba rung's kernels for these dtypes, or load them from the cache."""
     import numpy as np
 
     from minicnn.kernels import cpu
 
-    total = len(dtypes) * len(_dispatchers())
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.2):
-            tell(min(sum(len(d.signatures) for d in _dispatchers()), total), total)
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        for dtype in dtypes:
-            cpu.warm(np.dtype(dtype).type)
-    finally:
-        done.set()
-        watcher.join()
-    tell(total, total)
+    for dtype in dtypes:
+        cpu.warm(np.dtype(dtype).type)
 
 
-def is_cold() -> bool:
-    """Whether the numba rung has no compiled kernel on disk yet, so that the first use waits."""
-    from minicnn.kernels.cpu import _jit
-
-    return _jit.cache_state()["functions"] == 0
+def compiled() -> int:
+    """How many functions of the numba rung are ready in this process, each dtype counted."""
+    return sum(len(function.signatures) for function in _functions())
 
 
-def _dispatchers() -> list[Any]:
+def compilable() -> int:
+    """How many functions the numba rung has."""
+    from minicnn.kernels import cpu  # noqa: F401 - so that they are there to be counted
+
+    return len(_functions())
+
+
+def _functions() -> list[Any]:
     """Numba's objects for all functions of the rung; each knows what it was compiled for."""
     found: dict[int, Any] = {}
     for name, module in list(sys.modules.items()):
         if name.startswith("minicnn.kernels.cpu"):
-            for value in vars(module).values():
+            for value in list(vars(module).values()):
                 function = getattr(value, "compiled", value)
                 if hasattr(function, "py_func") and hasattr(function, "signatures"):
                     found[id(function)] = function

@@ -11,7 +11,7 @@ import click
 from minicnn.training import ProgressBar
 from minicnn.training.callbacks import Logs
 
-BAR = "{desc} {bar:24} {percentage:3.0f}%  {postfix}"
+BAR = "{desc} {bar:24} {percentage:3.0f}%  "
 WIDTHS = (7, 9, 10, 15, 12, 10)
 
 
@@ -58,7 +58,7 @@ class EpochTable(ProgressBar):
         self._seen, self._now = self.trainer.images_seen, time.perf_counter()
         if not self._bar.disable:
             said = f"loss {logs['loss']:.3f}  {logs['accuracy']:.1%}  {self._rate():,.0f} images/s"
-            self._bar.set_postfix_str(said, refresh=False)
+            self._bar.bar_format = BAR + said  # its own field for this begins with a comma
             self._bar.update(self._seen - self._bar.n)
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:

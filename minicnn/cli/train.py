@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
-import minicnn
-from minicnn import Trainer, doctor, io, models, nn
+from minicnn import io, models
 from minicnn.cli import runs
-from minicnn.cli.doctor import compile_kernels
+from minicnn.cli.job import WRITTEN, Job
 from minicnn.cli.options import Finite, Page, compute_with, computing, given, option
-from minicnn.cli.progress import EpochTable, facts
 from minicnn.cli.runs import Settings
-from minicnn.data import DataLoader
 from minicnn.errors import ArgumentError
-from minicnn.kernels import current_backend, threads
-from minicnn.training.checkpoints import BEST, INTERRUPTED, LAST, RUN
-
-WRITTEN = {
-    "history.csv": "loss and accuracy of every epoch",
-    "curves.png": "the same, drawn",
-    "predictions.png": "test images, mistakes marked",
-    "filters.png": "what the first convolution learned",
-    "feature_maps.png": "what it sees in one image",
-    BEST: "the best epoch's weights",
-    LAST: "the last epoch, to resume from",
-    INTERRUPTED: "weights of the epoch that was cut short",
-    RUN: "the run in words and numbers",
-}
+from minicnn.kernels import current_backend
+from minicnn.training.checkpoints import BEST, INTERRUPTED, LAST
 
 # Options that a resumed run takes from the run: another value would not be the same training.
 FIXED = [field.name for field in fields(Settings) if field.name != "epochs"]
@@ -171,10 +154,7 @@ def command(ctx: click.Context, **options: Any) -> None:
     elif overwrite and checkpoint is None:
         remove_run(out)
     job.announce(out, checkpoint)
-    if settings.backend == "numba" and doctor.is_cold():
-        click.echo("The CPU kernels are compiled first, once for this machine.")
-        compile_kernels(("float32",))
-        click.echo()
+    job.rehearse()
     job.fit(out, checkpoint, overwrite=overwrite)
     if job.history.interrupted:
         job.say_stopped(out)
@@ -202,15 +182,23 @@ def resumed_settings(checkpoint: Path, options: dict[str, Any]) -> Settings:
     for name in FIXED:
         was, now = getattr(settings, name), options[name]
         if given(name) and now != was:
-            flag = "--" + name.replace("_", "-")
-            before = "without it" if was is None else f"with {was}"
             raise ArgumentError(
-                f"{flag} {now} contradicts {checkpoint}, which was started {before}. "
-                f"Leave {flag} out, or start a new run."
+                f"{written(name, now)} contradicts {checkpoint}, which was started with "
+                f"{written(name, was)}. Leave it out, or start a new run."
             )
     if options["epochs"] is not None:
         settings = replace(settings, epochs=options["epochs"])
     return settings
+
+
+def written(name: str, value: Any) -> str:
+    """An option as on a command line: "--lr 0.1", "--no-flip", "no --train-images"."""
+    flag = "--" + name.replace("_", "-")
+    if value is None:
+        return f"no {flag}"
+    if isinstance(value, bool):
+        return flag if value else flag.replace("--", "--no-", 1)
+    return f"{flag} {value}"
 
 
 def refuse_to_lose(out: Path, checkpoint: Path | None) -> None:
@@ -234,136 +222,3 @@ def remove_run(out: Path) -> None:
     io.check_writable(out)
     for name in WRITTEN:
         (out / name).unlink(missing_ok=True)
-
-
-# ------------------------------------------------------------------------------------------- job
-
-
-class Job:
-    """One training with its data: set up, announced, run and concluded."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        part = runs.training_part(settings)
-        self.validation, self.test = (
-            runs.dataset(settings.data, split) for split in ("validation", "test")
-        )
-        self.classes = list(self.test.classes)
-        size = tuple(self.test[0][0].shape)
-
-        minicnn.manual_seed(settings.seed)
-        model = runs.build_model(
-            settings.model,
-            input_size=size,
-            classes=len(self.classes),
-            normalize=runs.NORMALIZE[settings.data],
-        )
-        self.train_loader = DataLoader(part, batch_size=settings.batch_size, shuffle=True)
-        self.validation_loader = DataLoader(self.validation, batch_size=BIG_BATCH)
-        self.table = EpochTable()
-        self.trainer = Trainer(
-            model,
-            runs.build_optimizer(settings, model),
-            nn.CrossEntropyLoss(),
-            callbacks=[self.table],
-            config=settings.as_config(self.classes, list(size)),
-        )
-        self.history = self.trainer.history
-
-    def announce(self, out: Path, checkpoint: Path | None) -> None:
-        """Say what is about to happen."""
-        s, parts = self.settings, (self.train_loader.dataset, self.validation, self.test)
-        numbers = "{:,} to train, {:,} to validate, {:,} to test".format(*map(len, parts))
-        parameters = sum(p.numel() for p in self.trainer.model.parameters())
-        facts(
-            model=f"{self.trainer.model.recipe['name']}, {parameters:,} parameters",
-            data=f"{s.data}: {numbers}",
-            training=f"{s.optimizer}, learning rate {s.lr:g}, batches of {s.batch_size}, "
-            f"seed {s.seed}",
-            backend=f"{s.backend}, {plural(threads.get_num_threads(), 'thread')}",
-            folder=out,
-        )
-        if checkpoint is not None:
-            facts(resuming=f"after epoch {io.read_header(checkpoint)['epoch']}, from {checkpoint}")
-        click.echo()
-
-    def fit(self, out: Path, checkpoint: Path | None, *, overwrite: bool) -> None:
-        """Train, with everything kept in `out`."""
-        started = time.perf_counter()
-        self.history = self.trainer.fit(
-            self.train_loader,
-            self.validation_loader,
-            epochs=self.settings.epochs,
-            out=out,
-            resume=checkpoint,
-            overwrite=overwrite,
-        )
-        self.seconds = time.perf_counter() - started
-
-    def say_stopped(self, out: Path) -> None:
-        """What is saved, and how to go on."""
-        done = plural(len(self.history), "epoch")
-        click.echo(f"\nStopped by Ctrl-C after {done}; what was learned is saved.")
-        list_files(out)
-        facts(go_on=f"minicnn train --resume {out}")
-
-    def conclude(self, out: Path, *, pictures: bool) -> None:
-        """How good it is, what was written, what can be done with it."""
-        accuracies = self.history.history["val_accuracy"]
-        best = int(np.argmax(accuracies))
-        model = models.load(out / BEST)
-        loader = DataLoader(self.test, batch_size=BIG_BATCH)
-        logits = Trainer(model, None, None).predict(loader)
-        labels = self.test.targets.numpy()
-        right = int((logits.argmax(axis=1) == labels).sum())
-        if pictures:
-            draw(out, self.history, self.validation, model, self.test, logits)
-        click.echo()
-        facts(
-            best=f"{accuracies[best]:.1%} of the validation images, after epoch {best + 1}",
-            test=f"{right / len(labels):.1%} of the test images by those weights "
-            f"({right} of {len(labels)})",
-        )
-        if self.table.images:
-            speed = self.table.images / self.table.seconds
-            facts(time=f"{self.seconds:.1f} s of training, {speed:,.0f} images/s")
-        else:
-            more = 2 * self.settings.epochs
-            facts(time=f"none: all epochs were done. More of them: --epochs {more}")
-        list_files(out)
-        facts(next=f"minicnn evaluate {out}")
-
-
-BIG_BATCH = 256  # where no gradients are kept, batches may be larger
-
-
-def plural(count: int, noun: str) -> str:
-    """2 and "epoch" as "2 epochs"."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
-
-
-def list_files(out: Path) -> None:
-    """The files of the run that are there."""
-    facts(files=f"in {out}")
-    for name, what in WRITTEN.items():
-        if (out / name).is_file():
-            click.echo(f"{'':<10}{name:<24}{what}")
-
-
-def draw(out: Path, history: Any, validation: Any, model: Any, test: Any, logits: Any) -> None:
-    """The four pictures of a run; those of convolutions only where the model has one."""
-    from minicnn import plot
-
-    labels = validation.targets.numpy()
-    baseline = float(np.bincount(labels).max()) / len(labels)
-    plot.curves(history, out / "curves.png", baseline=baseline)
-    images, truth = test.as_tensors()
-    plot.predictions(
-        images, truth, logits, test.classes, out / "predictions.png", title="Test images"
-    )
-    convolutions = [name for name, m in model.named_modules() if isinstance(m, nn.Conv2d)]
-    if convolutions:
-        first = convolutions[0]
-        layer = model.get_submodule(first)
-        plot.filters(layer, out / "filters.png", title=first)
-        plot.feature_maps(model, images[0], first, out / "feature_maps.png")

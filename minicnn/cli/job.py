@@ -1,0 +1,185 @@
+"""One training from the command line: announced, rehearsed, run, concluded."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+import minicnn
+from minicnn import Trainer, io, models, nn, random
+from minicnn.cli import runs
+from minicnn.cli.compiling import Compiling
+from minicnn.cli.progress import EpochTable, facts
+from minicnn.cli.runs import Settings
+from minicnn.data import DataLoader
+from minicnn.kernels import threads
+from minicnn.training.checkpoints import BEST, INTERRUPTED, LAST, RUN
+
+BIG_BATCH = 256  # where no gradients are kept, batches may be larger
+
+WRITTEN = {
+    "history.csv": "loss and accuracy of every epoch",
+    "curves.png": "the same, drawn",
+    "predictions.png": "test images, mistakes marked",
+    "filters.png": "what the first convolution learned",
+    "feature_maps.png": "what it sees in one image",
+    BEST: "the best epoch's weights",
+    LAST: "the last epoch, to resume from",
+    INTERRUPTED: "weights of the epoch that was cut short",
+    RUN: "the run in words and numbers",
+}
+
+
+class Job:
+    """One training with its data: set up, announced, run and concluded."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        part = runs.training_part(settings)
+        self.validation, self.test = (
+            runs.dataset(settings.data, split) for split in ("validation", "test")
+        )
+        self.classes = list(self.test.classes)
+        size = self.test[0][0].shape
+        self.size = (size[0], size[1], size[2])
+
+        minicnn.manual_seed(settings.seed)
+        model = self.new_model()
+        self.train_loader = DataLoader(part, batch_size=settings.batch_size, shuffle=True)
+        self.validation_loader = DataLoader(self.validation, batch_size=BIG_BATCH)
+        self.table = EpochTable()
+        self.trainer = Trainer(
+            model,
+            runs.build_optimizer(settings, model),
+            nn.CrossEntropyLoss(),
+            callbacks=[self.table],
+            config=settings.as_config(self.classes, list(self.size)),
+        )
+        self.history = self.trainer.history
+
+    def new_model(self) -> Any:
+        """The network, with fresh weights."""
+        return runs.build_model(
+            self.settings.model,
+            input_size=self.size,
+            classes=len(self.classes),
+            normalize=runs.NORMALIZE[self.settings.data],
+        )
+
+    def rehearse(self) -> None:
+        """One step on a throw-away model, so that compiling is no part of the training's time.
+
+        It leaves no trace: random numbers go on as if it had not been.
+        """
+        if self.settings.backend != "numba":
+            return
+        before = random.get_rng_state()
+        with Compiling("compiling the CPU kernels, once for this machine"):
+            model = self.new_model()
+            optimizer = runs.build_optimizer(self.settings, model)
+            loss = nn.CrossEntropyLoss()(
+                model(minicnn.zeros(2, *self.size)), minicnn.zeros(2, dtype=minicnn.int64)
+            )
+            loss.backward()
+            optimizer.step()
+        random.set_rng_state(before)
+
+    def announce(self, out: Path, checkpoint: Path | None) -> None:
+        """Say what is about to happen."""
+        s, parts = self.settings, (self.train_loader.dataset, self.validation, self.test)
+        numbers = "{:,} to train, {:,} to validate, {:,} to test".format(*map(len, parts))
+        parameters = sum(p.numel() for p in self.trainer.model.parameters())
+        facts(
+            model=f"{self.trainer.model.recipe['name']}, {parameters:,} parameters",
+            data=f"{s.data}: {numbers}",
+            training=f"{s.optimizer}, learning rate {s.lr:g}, batches of {s.batch_size}, "
+            + ("random flips, " if s.flip else "")
+            + f"seed {s.seed}",
+            backend=f"{s.backend}, {plural(threads.get_num_threads(), 'thread')}",
+            folder=out,
+        )
+        if checkpoint is not None:
+            facts(resuming=f"after epoch {io.read_header(checkpoint)['epoch']}, from {checkpoint}")
+        click.echo()
+
+    def fit(self, out: Path, checkpoint: Path | None, *, overwrite: bool) -> None:
+        """Train, with everything kept in `out`."""
+        started = time.perf_counter()
+        self.history = self.trainer.fit(
+            self.train_loader,
+            self.validation_loader,
+            epochs=self.settings.epochs,
+            out=out,
+            resume=checkpoint,
+            overwrite=overwrite,
+        )
+        self.seconds = time.perf_counter() - started
+
+    def say_stopped(self, out: Path) -> None:
+        """What is saved, and how to go on."""
+        done = plural(len(self.history), "epoch")
+        click.echo(f"\nStopped by Ctrl-C after {done}; what was learned is saved.")
+        list_files(out)
+        facts(go_on=f"minicnn train --resume {out}")
+
+    def conclude(self, out: Path, *, pictures: bool) -> None:
+        """How good it is, what was written, what can be done with it."""
+        accuracies = self.history.history["val_accuracy"]
+        best = int(np.argmax(accuracies))
+        model = models.load(out / BEST)
+        loader = DataLoader(self.test, batch_size=BIG_BATCH)
+        logits = Trainer(model, None, None).predict(loader)
+        labels = self.test.targets.numpy()
+        right = int((logits.argmax(axis=1) == labels).sum())
+        if pictures:
+            draw(out, self.history, self.validation, model, self.test, logits)
+        click.echo()
+        facts(
+            best=f"{accuracies[best]:.1%} of the validation images, after epoch {best + 1}",
+            test=f"{right / len(labels):.1%} of the test images by those weights "
+            f"({right} of {len(labels)})",
+        )
+        if self.table.images:
+            speed = self.table.images / self.table.seconds
+            facts(time=f"{self.seconds:.1f} s of training, {speed:,.0f} images/s")
+        else:
+            more = 2 * self.settings.epochs
+            facts(time=f"none: all epochs were done. More of them: --epochs {more}")
+        list_files(out)
+        facts(next=f"minicnn evaluate {out}")
+
+
+def plural(count: int, noun: str) -> str:
+    """2 and "epoch" as "2 epochs"."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def list_files(out: Path) -> None:
+    """The files of the run that are there."""
+    facts(files=f"in {out}")
+    for name, what in WRITTEN.items():
+        if (out / name).is_file():
+            click.echo(f"{'':<10}{name:<25}{what}")
+
+
+def draw(out: Path, history: Any, validation: Any, model: Any, test: Any, logits: Any) -> None:
+    """The four pictures of a run; those of convolutions only where the model has one."""
+    from minicnn import plot
+
+    labels = validation.targets.numpy()
+    baseline = float(np.bincount(labels).max()) / len(labels)
+    plot.curves(history, out / "curves.png", baseline=baseline)
+    images, truth = test.as_tensors()
+    plot.predictions(
+        images, truth, logits, test.classes, out / "predictions.png", title="Test images"
+    )
+    convolutions = [name for name, m in model.named_modules() if isinstance(m, nn.Conv2d)]
+    if convolutions:
+        first = convolutions[0]
+        layer = model.get_submodule(first)
+        plot.filters(layer, out / "filters.png", title=first)
+        plot.feature_maps(model, images[0], first, out / "feature_maps.png")
