@@ -3,8 +3,8 @@
 Both work on a block of weights (4 filters f by 8 or 4 taps t) over a run of n pixels, and both read
 pixel j of tap t at x[at[t] + j]: where the image lies flat in memory, a tap is only an offset.
 
-    add_taps    y[f, j] += sum over t of w[f, t] * x[at[t] + j]      forward, input gradient
-    dot_taps    dw[f, t] += sum over j of dy[f, j] * x[at[t] + j]    weight gradient
+    add_taps    y[f, j] = bias[f] + sum over t of w[f, t] * x[at[t] + j]    forward, input gradient
+    dot_taps    dw[f, t] = sum over j of dy[f, j] * x[at[t] + j]            weight gradient
 
 The compiler turns the loops over j into vector code, 16 float32 per register with AVX-512. Then
 one step of `add_taps` is 32 fused multiply-adds for 12 loads and 4 stores, with the weights in
@@ -27,17 +27,37 @@ _SUM = frozenset({"contract", "reassoc"})
 
 
 @jit
-def add_taps(x, at, w, w_at, w_step, filters, first, last, y, n):
-    """y[f, :n] += sum over taps t in [first, last) of w[w_at[t] + f*w_step] * x[at[t] : at[t]+n].
+def add_taps(x, at, w, w_at, w_step, filters, first, last, bias, y, n):
+    """y[f, j] = bias[f] + sum over taps t in [first, last) of w[w_at[t] + f*w_step] * x[at[t] + j].
 
-    f = 0..3 are the four rows of y; with fewer `filters` the last one is computed again instead.
-    `at` and `w_at` (int64) are offsets into the flat arrays x and w.
+    For all j < n and f = 0..3, the four rows of y; with fewer `filters` the last one is computed
+    again instead. `at` and `w_at` (int64) are offsets into the flat arrays x and w. The taps that
+    do not fill a block of 8 go first, and the first of them starts the sums.
     """
     y0, y1, y2, y3 = y[0], y[1], y[2], y[3]
     n, rest = U(n), filters - 1
     f1, f2, f3 = U(min(1, rest) * w_step), U(min(2, rest) * w_step), U(min(3, rest) * w_step)
-    whole = first + (last - first) // TAPS * TAPS
-    for i in range(first, whole, TAPS):
+    start = first + (last - first) % TAPS
+    e, f, g, h = bias[0], bias[min(1, rest)], bias[min(2, rest)], bias[min(3, rest)]
+    if start == first:
+        for j in range(n):
+            y0[j], y1[j], y2[j], y3[j] = e, f, g, h
+    else:
+        p, w0 = U(at[first]), U(w_at[first])
+        a0, b0, c0, d0 = w[w0], w[w0 + f1], w[w0 + f2], w[w0 + f3]
+        for j in range(n):
+            x0 = x[p + j]
+            y0[j], y1[j], y2[j], y3[j] = e + a0 * x0, f + b0 * x0, g + c0 * x0, h + d0 * x0
+    for i in range(first + 1, start):
+        p, w0 = U(at[i]), U(w_at[i])
+        a0, b0, c0, d0 = w[w0], w[w0 + f1], w[w0 + f2], w[w0 + f3]
+        for j in range(n):
+            x0 = x[p + j]
+            y0[j] += a0 * x0
+            y1[j] += b0 * x0
+            y2[j] += c0 * x0
+            y3[j] += d0 * x0
+    for i in range(start, last, TAPS):
         p, q, r, s = U(at[i]), U(at[i + 1]), U(at[i + 2]), U(at[i + 3])
         t, u, v, z = U(at[i + 4]), U(at[i + 5]), U(at[i + 6]), U(at[i + 7])
         w0, w1, w2, w3 = U(w_at[i]), U(w_at[i + 1]), U(w_at[i + 2]), U(w_at[i + 3])
@@ -69,21 +89,13 @@ def add_taps(x, at, w, w_at, w_step, filters, first, last, y, n):
                 y3[j] + d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
                 + d4 * x4 + d5 * x5 + d6 * x6 + d7 * x7
             )
-    for i in range(whole, last):
-        p, w0 = U(at[i]), U(w_at[i])
-        a0, b0, c0, d0 = w[w0], w[w0 + f1], w[w0 + f2], w[w0 + f3]
-        for j in range(n):
-            x0 = x[p + j]
-            y0[j] += a0 * x0
-            y1[j] += b0 * x0
-            y2[j] += c0 * x0
-            y3[j] += d0 * x0
 
 
 @jit
-def add_taps_1(x, at, w, w_at, first, last, y, n):
+def add_taps_1(x, at, w, w_at, first, last, bias, y, n):
     """Do `add_taps` for a single filter, as depthwise convolutions need it: y[0] only."""
     y0, n = y[0], U(n)
+    y0[:n] = bias[0]
     whole = first + (last - first) // 4 * 4
     for t in range(first, whole, 4):
         x0, x1, x2, x3 = U(at[t]), U(at[t + 1]), U(at[t + 2]), U(at[t + 3])

@@ -162,15 +162,15 @@ def _add_shifted_task(task, x, w, bias, y, p, layout, t, cuts, scratch):
             for c in range(first_channel, last_channel, BLOCK):
                 channels = min(BLOCK, last_channel - c)
                 weights = w[group * p.w_group + c * p.w_step :]
-                for f in range(channels):
-                    sums[f, :n] = bias[group * p.channels + c + f]
+                y_channel = group * p.channels + c
                 if channels == 1:
-                    add_taps_1(packed[j:], t.tap_at, weights, t.tap_w, first_tap, last_tap, sums, n)
+                    add_taps_1(packed[j:], t.tap_at, weights, t.tap_w, first_tap, last_tap,
+                               bias[y_channel:], sums, n)  # fmt: skip
                 else:
                     add_taps(packed[j:], t.tap_at, weights, t.tap_w, p.w_step, channels,
-                             first_tap, last_tap, sums, n)  # fmt: skip
-                unpack(y, p, layout, t, phase, n0, group * p.channels + c, channels, band_first,
-                       band_end, j, min(n, pixels - j), sums)  # fmt: skip
+                             first_tap, last_tap, bias[y_channel:], sums, n)  # fmt: skip
+                unpack(y, p, layout, t, phase, n0, y_channel, channels, band_first, band_end, j,
+                       min(n, pixels - j), sums)  # fmt: skip
 
 
 @kernel
