@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers_kernel_families import FAMILIES, Conv2d
 from helpers_kernel_oracle import philox_block
-from helpers_kernels import WITH_OUT, Case, Strict, assert_agree, generated, window
+from helpers_kernels import Case, Strict, assert_agree, generated, window
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,7 +80,6 @@ def test_signature_is_the_same_on_every_rung(kernel: str, rung: str) -> None:
     assert [(p.name, p.kind, p.default) for p in got] == [
         (p.name, p.kind, p.default) for p in want
     ]
-    assert ("out" in [p.name for p in got]) == (kernel in WITH_OUT)
 
 
 def test_every_kernel_is_in_a_family() -> None:
