@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .. import buffers
+from .. import buffers, threads
 from ..shapes import Pair, conv2d_output_size
 from ._flat import Layout, Plan, Shape4, Tables, pack, plan, splits, unpack
 from ._jit import jit, kernel, take, workers
@@ -102,10 +102,11 @@ def conv2d_weight_grad(
     parts = max(1, min(units, _PARTS, _PARTIALS // dw.nbytes))
     cuts = splits(parts * groups, p.channels)
     grad = layout._replace(step_h=1, step_w=1, base_h=0, base_w=0)
-    scratch = buffers.empty((workers(), p.size + p.channels * layout.plane + 16), x.dtype)
     partial = buffers.empty((parts, dw.size), x.dtype)
     work = dy.size * t.tap_at.size // _FLOPS
-    _sum_products(work, dy, x, partial, p, layout, t, grad, cuts, scratch)
+    with threads.launching:  # the team must not grow beyond its scratch in between
+        scratch = buffers.empty((workers(), p.size + p.channels * layout.plane + 16), x.dtype)
+        _sum_products(work, dy, x, partial, p, layout, t, grad, cuts, scratch)
     _add_up(partial.size, partial, dw.reshape(-1))
     return dw
 
@@ -126,10 +127,11 @@ def _correlate(
 ) -> None:
     """Fill y, the destination of plan p, from the source and the weights."""
     bias = np.zeros(y.shape[1], y.dtype) if b is None else b
-    scratch = buffers.empty((workers(), p.size + BLOCK * (p.run + LANES)), y.dtype)
     cuts = splits(p.blocks * p.bands * p.groups, p.channels)
     work = y.size * t.tap_at.size // p.phases // _FLOPS
-    _add_shifted(work, source, w.reshape(-1), bias, y, p, layout, t, cuts, scratch)
+    with threads.launching:  # the team must not grow beyond its scratch in between
+        scratch = buffers.empty((workers(), p.size + BLOCK * (p.run + LANES)), y.dtype)
+        _add_shifted(work, source, w.reshape(-1), bias, y, p, layout, t, cuts, scratch)
 
 
 @kernel
