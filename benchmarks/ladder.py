@@ -13,16 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 import time
 from pathlib import Path
 
-import numba
 import numpy as np
 
 import minicnn
+from minicnn import doctor
 from minicnn.kernels import shapes, use_backend
 
 HERE = Path(__file__).resolve().parent
@@ -110,23 +108,10 @@ def measure(layer: tuple[int, ...], rungs: tuple[str, ...], batch: int, rounds: 
 
 
 def machine() -> dict:
-    model = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), model)
-    return {
-        "cpu": model,
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
-        "threads": minicnn.get_num_threads(),
-        "simd": numba.core.config.CPU_NAME or "host",
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": numba.__version__,
-        "blas": np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"],
-        "system": platform.system(),
-    }
+    """What the figures depend on, as `minicnn doctor` reports it."""
+    found = doctor.versions() | doctor.processor() | {"threads": minicnn.get_num_threads()}
+    keep = ("python", "minicnn", "numpy", "numba", "BLAS", "name", "cores", "threads", "SIMD")
+    return {name: str(found[name]).split(", in /")[0] for name in keep}
 
 
 def chart(result: dict, path: Path) -> None:
@@ -147,11 +132,25 @@ def chart(result: dict, path: Path) -> None:
     axes.set_yscale("log")
     axes.set_ylabel("GFLOP/s (higher is faster)")
     axes.set_xticks(range(len(names)), [n.replace(", ", "\n") for n in names], fontsize=9)
-    axes.set_title(f"conv2d forward on {result['machine']['threads']} threads, float32")
+    axes.set_title(f"conv2d forward on {minicnn.get_num_threads()} threads, float32")
     axes.legend(title="rung", loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(y=0.15)
     figure.savefig(path, dpi=140)
+
+
+def table(result: dict) -> str:
+    """The README's table: forward GFLOP/s of each rung, and numba over numpy in each pass."""
+    lines = [
+        "| layer | loops | numpy | numba | numba/numpy: forward, input grad., weight grad. |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, passes_ in result["layers"].items():
+        forward = passes_["forward"]
+        speeds = [f"{forward[r]['gflops']:.3g}" if r in forward else "" for r in RUNGS]
+        ratios = [f"{p['numba over numpy'][1]:.1f}×" for p in passes_.values()]
+        lines.append(f"| {name} | {' | '.join(speeds)} | {', '.join(ratios)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -179,6 +178,7 @@ def main() -> None:
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     chart(result, arguments.out.with_suffix(".png"))
+    print(table(result))
     print("wrote", arguments.out)
 
 

@@ -1,6 +1,8 @@
 """Every example in the README, CONTRIBUTING and the tutorials is run, and its numbers compared."""
 
 import doctest
+import importlib.util
+import json
 import pathlib
 import re
 
@@ -58,3 +60,30 @@ def test_the_readme_has_the_two_commands_on_one_line_each():
     assert len(commands) == 2
     assert commands[0].endswith("&& minicnn train")
     assert commands[1].endswith("&& pytest")
+
+
+def test_the_readmes_figures_are_those_of_the_result_files():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    results = ROOT / "benchmarks" / "results"
+    accuracy = json.loads((results / "cats_vs_dogs.json").read_text(encoding="utf-8"))
+    best = [run["best validation accuracy"] for run in accuracy["runs"]]
+    said = re.search(
+        r"accuracy of ([\d.]+) % with the default seed, ([\d.]+) % on average over (\d+) seeds, "
+        r"in (\d+) s of training",
+        " ".join(readme.split()),
+    )
+    assert said is not None
+    assert said.groups() == (
+        f"{100 * best[0]:.1f}",
+        f"{100 * sum(best) / len(best):.1f}",
+        f"{len(best)}",
+        f"{accuracy['median training seconds']:.0f}",
+    )
+
+    spec = importlib.util.spec_from_file_location("ladder", ROOT / "benchmarks" / "ladder.py")
+    assert spec is not None
+    assert spec.loader is not None
+    ladder = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(ladder)
+    measured = json.loads((results / "ladder.json").read_text(encoding="utf-8"))
+    assert ladder.table(measured) in readme
