@@ -85,6 +85,6 @@ class Compiling:
         known = "{desc}  {bar}  {n_fmt}/{total_fmt}, {elapsed}"
         unknown = "{desc}: {n_fmt} functions, {elapsed}"
         return tqdm(
-            total=self.total, desc=self.what, disable=not live, leave=False, ncols=79,
+            total=self.total, desc=self.what, disable=not live, leave=False, ncols=79, nrows=20,
             bar_format=unknown if self.total is None else known,
         )  # fmt: skip

@@ -147,8 +147,8 @@ class Job:
             speed = self.table.images / self.table.seconds
             facts(time=f"{self.seconds:.1f} s of training, {speed:,.0f} images/s")
         else:
-            more = 2 * self.settings.epochs
-            facts(time=f"none: all epochs were done. More of them: --epochs {more}")
+            done = len(self.history)
+            facts(time=f"none: all {done} epochs were there. More of them: --epochs {2 * done}")
         list_files(out)
         facts(next=f"minicnn evaluate {out}")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from minicnn.kernels import current_backend, threads, use_backend
+from minicnn.kernels import threads, use_backend
 
 RUNGS = ("loops", "numpy", "numba", "cupy")
 
@@ -70,8 +70,8 @@ def computing(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def compute_with(backend: str | None, count: int | None) -> str:
-    """Compute on this rung, with so many threads, until the command ends; return its name."""
+def compute_with(backend: str | None, count: int | None) -> None:
+    """Compute on this rung, with so many threads, until the command ends."""
     ctx = click.get_current_context()
     if count is not None:
         before = threads.get_num_threads()
@@ -79,7 +79,6 @@ def compute_with(backend: str | None, count: int | None) -> str:
         ctx.call_on_close(lambda: threads.set_num_threads(before))
     if backend is not None:
         ctx.with_resource(use_backend(backend))
-    return current_backend().name
 
 
 def given(name: str) -> bool:

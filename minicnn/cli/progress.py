@@ -51,6 +51,7 @@ class EpochTable(ProgressBar):
             disable=not sys.stderr.isatty(),
             leave=False,
             ncols=79,
+            nrows=20,  # or no bar appears in a terminal that does not tell its size
             bar_format=BAR,
         )
 

@@ -21,6 +21,7 @@ from minicnn.cli.options import Page, compute_with, computing, option
 from minicnn.cli.predict import as_array, open_image
 from minicnn.cli.progress import facts
 from minicnn.errors import DataError
+from minicnn.kernels import current_backend
 
 GX = ((1, 0, -1), (2, 0, -2), (1, 0, -1))
 GY = ((1, 2, 1), (0, 0, 0), (-1, -2, -1))
@@ -54,7 +55,7 @@ def command(image: str | None, out: Path, backend: str | None, threads: int | No
     minicnn sobel
     minicnn sobel photo.jpg -o edges.pdf
     """
-    rung = compute_with(backend, threads)
+    compute_with(backend, threads)
     if image is None:
         from minicnn.datasets import sample_photo
 
@@ -65,7 +66,8 @@ def command(image: str | None, out: Path, backend: str | None, threads: int | No
     H, W = magnitude.shape
     facts(
         image=f"{image}, {grey.shape[2]}×{grey.shape[1]} pixels",
-        edges=f"{W}×{H} (a 3×3 kernel without padding takes 2), by the rung {rung}",
+        edges=f"{W}×{H} (a 3×3 kernel without padding takes 2)",
+        backend=current_backend().name,
         file=out,
     )
 

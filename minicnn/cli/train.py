@@ -177,8 +177,8 @@ def new_settings(options: dict[str, Any]) -> Settings:
 
 def resumed_settings(checkpoint: Path, options: dict[str, Any]) -> Settings:
     """The settings of the run in `checkpoint`; options that contradict them are an error."""
-    config = io.read_header(checkpoint).get("config") or {}
-    settings = runs.settings_of(checkpoint, config)
+    header = io.read_header(checkpoint)
+    settings = runs.settings_of(checkpoint, header.get("config") or {})
     for name in FIXED:
         was, now = getattr(settings, name), options[name]
         if given(name) and now != was:
@@ -187,6 +187,11 @@ def resumed_settings(checkpoint: Path, options: dict[str, Any]) -> Settings:
                 f"{written(name, was)}. Leave it out, or start a new run."
             )
     if options["epochs"] is not None:
+        if options["epochs"] < header["epoch"]:
+            raise ArgumentError(
+                f"--epochs {options['epochs']}: {checkpoint} has {header['epoch']} already. "
+                "Ask for more in all, or start a new run."
+            )
         settings = replace(settings, epochs=options["epochs"])
     return settings
 

@@ -1,0 +1,71 @@
+"""`minicnn doctor`, and what is seen while kernels are compiled."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numba
+import numpy as np
+from helpers_cli import finished
+
+import minicnn
+from minicnn import doctor
+from minicnn.cli.compiling import Compiling
+
+
+def test_doctor_names_what_there_is(minicnn_):
+    done = minicnn_("doctor")
+    assert done.code == 0, done.err
+    for piece in (
+        minicnn.__version__, np.__version__, numba.__version__, "llvmlite", "BLAS",
+        f"this process may use {len(os.sched_getaffinity(0))}"
+        if hasattr(os, "sched_getaffinity") else "cores",
+        "SIMD", "GPU", "kernels-", "writable", "numba",
+    ):  # fmt: skip
+        assert piece in done.out, piece
+
+
+def test_doctor_shows_which_rung_a_kernel_comes_from(minicnn_):
+    facts = doctor.examine()["Kernels"]
+    assert set(facts) == {"backend", "from numba"}
+    with minicnn.use_backend("loops"):
+        facts = doctor.examine()["Kernels"]
+    assert "conv2d" in facts["from loops"].split(", ")
+    assert "adam_step" in facts["from numpy"].split(", ")
+    out = minicnn_("doctor", "--backend", "loops").out
+    assert "loops, of loops" in out
+
+
+def test_doctor_survives_bad_settings():
+    nowhere = "/dev/null/cache"
+    variables = {
+        "MINICNN_BACKEND": "fast", "MINICNN_NUM_THREADS": "many", "MINICNN_CACHE_DIR": nowhere
+    }  # fmt: skip
+    done = finished("doctor", env={**os.environ, **variables})
+    assert done.code == 0, done.err
+    assert "unknown backend 'fast'" in done.out
+    assert "'many'" in done.out
+    assert f"cannot write {nowhere}" in " ".join(done.out.split())
+
+
+def test_after_doctor_warm_a_training_compiles_nothing(minicnn_):
+    done = minicnn_("doctor", "--warm")
+    assert done.code == 0, done.err
+    assert "All CPU kernels are ready" in done.out
+    ready = doctor.compiled()
+    assert ready >= 30  # at least each kernel that Python calls, for two dtypes
+    for kind in ("adam", "sgd"):
+        more = ("--train-images", "48", "--epochs", "1", "--no-pictures", "--optimizer", kind)
+        assert minicnn_("train", *more).code == 0
+    assert doctor.compiled() == ready
+
+
+def test_compiling_says_so_once_it_takes_a_while(capsys, monkeypatch):
+    monkeypatch.setattr("minicnn.cli.compiling.PATIENCE", 0.2)
+    with Compiling("building"):
+        pass
+    assert capsys.readouterr().err == ""
+    with Compiling("building"):
+        time.sleep(0.6)
+    assert capsys.readouterr().err == "building …\n"
