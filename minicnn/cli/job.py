@@ -151,6 +151,7 @@ class Job:
             facts(time=f"none: all {done} epochs were there. More of them: --epochs {2 * done}")
         list_files(out)
         facts(next=f"minicnn evaluate {out}")
+        click.echo(f"{'':<10}minicnn predict --run {out} IMAGE...")
 
 
 def plural(count: int, noun: str) -> str:

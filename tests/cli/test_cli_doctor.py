@@ -7,6 +7,7 @@ import time
 
 import numba
 import numpy as np
+import pytest
 from helpers_cli import finished
 
 import minicnn
@@ -69,3 +70,44 @@ def test_compiling_says_so_once_it_takes_a_while(capsys, monkeypatch):
     with Compiling("building"):
         time.sleep(0.6)
     assert capsys.readouterr().err == "building …\n"
+
+
+class Driver:
+    """A CUDA driver that answers `init` to cuInit and lists one device, or none."""
+
+    def __init__(self, init: int = 0, devices: int = 1) -> None:
+        self.cuInit = lambda flags: init
+        self.devices = devices
+
+    def cuDeviceGetCount(self, count) -> None:
+        count._obj.value = self.devices
+
+    def cuDeviceGet(self, device, index) -> None:
+        device._obj.value = index
+
+    def cuDeviceGetName(self, name, size, device) -> None:
+        name.value = b"Some GPU"
+
+    def cuDeviceTotalMem_v2(self, memory, device) -> None:
+        memory._obj.value = 8 * 2**30
+
+
+@pytest.mark.parametrize(
+    ("driver", "found"),
+    [
+        (None, "none: no NVIDIA driver"),
+        (Driver(init=100), "none: the NVIDIA driver refuses (cuInit: error 100)"),
+        (Driver(devices=0), "none: the NVIDIA driver lists no device"),
+        (Driver(), "Some GPU, 8.0 GiB"),
+    ],
+)
+def test_doctor_names_the_gpu_or_says_why_none(monkeypatch, driver, found):
+    def load(name):
+        if driver is None:
+            raise OSError(name)
+        return driver
+
+    monkeypatch.setattr(doctor.ctypes, "CDLL", load)
+    facts = doctor.gpu()
+    assert facts["found"].startswith(found)
+    assert ("used" in facts) == (found == "Some GPU, 8.0 GiB")
