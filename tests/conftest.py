@@ -9,6 +9,8 @@ from oracle import RUNGS
 
 import minicnn
 
+torch.set_num_threads(1)  # its threads wait by spinning, and the cores are minicnn's here
+
 settings.register_profile(
     "minicnn",
     derandomize=True,
