@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 import minicnn
-from minicnn import doctor
+from minicnn import doctor, models, nn, optim
 from minicnn.kernels import shapes, use_backend
 
 HERE = Path(__file__).resolve().parent
@@ -94,17 +94,43 @@ def measure(layer: tuple[int, ...], rungs: tuple[str, ...], batch: int, rounds: 
                     times[rung].append(elapsed)
         found[name] = {
             rung: {
-                "ms": [round(1e3 * q, 4) for q in np.quantile(t, [0.25, 0.5, 0.75])],
+                "ms": [round(1e3 * q, 4) for q in quartiles(t)],
                 "gflops": round(flops / float(np.median(t)) / 1e9, 4),
             }
             for rung, t in times.items()
         }
         if "numpy" in times and "numba" in times:
             ratios = np.array(times["numpy"]) / np.array(times["numba"])
-            found[name]["numba over numpy"] = [
-                round(float(q), 3) for q in np.quantile(ratios, [0.25, 0.5, 0.75])
-            ]
+            found[name]["numba over numpy"] = [round(q, 3) for q in quartiles(ratios)]
     return found
+
+
+def measure_training(rungs: tuple[str, ...], rounds: int) -> dict:
+    """Training steps of the README's first command, 20 to a round: milliseconds a step."""
+    images = minicnn.rand(BATCH, 1, 28, 28)
+    labels = minicnn.randint(2, (BATCH,))
+    model = models.cat_dog_cnn_1_3(in_channels=1, image_size=28, num_classes=2)
+    optimizer, loss_fn = optim.Adam(model.parameters()), nn.CrossEntropyLoss()
+
+    def steps(_: object) -> None:
+        for _ in range(20):
+            optimizer.zero_grad()
+            loss_fn(model(images), labels).backward()
+            optimizer.step()
+
+    times = {rung: [] for rung in rungs}
+    for i in range(rounds + 1):
+        for rung in rungs:
+            elapsed = seconds(steps, rung) / 20
+            if i:
+                times[rung].append(elapsed)
+    ratios = np.array(times["numpy"]) / np.array(times["numba"])
+    found = {f"{r} ms": [round(1e3 * q, 3) for q in quartiles(t)] for r, t in times.items()}
+    return found | {"numba over numpy": [round(q, 3) for q in quartiles(ratios)]}
+
+
+def quartiles(values: object) -> list[float]:
+    return [float(q) for q in np.quantile(values, [0.25, 0.5, 0.75])]
 
 
 def machine() -> dict:
@@ -174,11 +200,13 @@ def main() -> None:
         "what": "conv2d, float32, batch 32 (loops: batch 1); ms and ratios as quartiles",
         "machine": machine(),
         "layers": layers,
+        "training step": measure_training(("numpy", "numba"), arguments.rounds),
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     chart(result, arguments.out.with_suffix(".png"))
     print(table(result))
+    print("training step", result["training step"])
     print("wrote", arguments.out)
 
 

@@ -1,12 +1,13 @@
 """The matrix product on BLAS, with the same bits at any number of threads.
 
 BLAS splits a product among its threads by their number, and the pieces meet different edge
-kernels, so the count shows in the last bits: of 12,000 random products (sizes 1 to 512, plain and
-transposed) OpenBLAS 0.3.31 gave other bits on two threads than on one in 3 % of the float64 ones
-and in 0.7 % of the float32 ones, long reductions above all. So BLAS runs single-threaded here, on
-fixed blocks of the result that depend on its shape alone, and the blocks go to a few threads. They
-take blocks as they become free: on a core shared with others this is also much faster than BLAS's
-own threads, which wait for each other, and which spin for 0.1 s after every product.
+kernels, so the count shows in the last bits: of thousands of random products (sizes 1 to 512,
+plain and transposed) OpenBLAS 0.3.31 gave other bits on two threads than on one in 3 to 10 % of
+the float64 ones and in 0.3 % of the float32 ones, long reductions above all. So BLAS runs
+single-threaded here, on fixed blocks of the result that depend on its shape alone, and the blocks
+go to a few threads. They take blocks as they become free: on a core shared with others this is
+also much faster than BLAS's own threads, which wait for each other, and which spin for 0.1 s
+after every product.
 
 A product of M x K by K x N takes 2*M*N*K FLOPs and reads each operand at least once: 100 GFLOP/s
 a core if both fit in cache, 20 GB/s of memory if not (a layer of 9,216 x 4,096 weights: 7.5 ms).

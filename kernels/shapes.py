@@ -376,7 +376,12 @@ def _check_channels(x_shape: Shape, w_shape: Shape, wanted: int, groups: int, op
 
 
 def _window_outputs(
-    op: str, size: Shape, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair,
+    op: str,
+    size: Shape,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
     ceil_mode: bool = False,
 ) -> Pair:
     axes = zip(size, kernel, stride, padding, dilation, strict=True)

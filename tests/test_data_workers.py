@@ -200,10 +200,7 @@ def test_workers_see_the_consumer_s_context():
 
 def test_iterators_of_one_loader_do_not_mix():
     loader = data.DataLoader(Function(4, int), 2, num_workers=2)
-    seen = [
-        (outer.tolist(), [inner.tolist() for inner in loader])
-        for outer in loader
-    ]
+    seen = [(outer.tolist(), [inner.tolist() for inner in loader]) for outer in loader]
     assert seen == [([0, 1], [[0, 1], [2, 3]]), ([2, 3], [[0, 1], [2, 3]])]
 
 
@@ -267,9 +264,7 @@ def test_ctrl_c_while_waiting_for_a_batch_ends_the_threads():
 
 def test_a_batch_that_never_comes_is_reported():
     gate = threading.Event()
-    loader = data.DataLoader(
-        Function(2, lambda i: gate.wait(WAIT)), num_workers=1, timeout=0.05
-    )
+    loader = data.DataLoader(Function(2, lambda i: gate.wait(WAIT)), num_workers=1, timeout=0.05)
     with pytest.raises(DataError, match=r"no batch came within timeout=0\.05 seconds"):
         next(iter(loader))
     gate.set()

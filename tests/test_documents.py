@@ -87,3 +87,6 @@ def test_the_readmes_figures_are_those_of_the_result_files():
     spec.loader.exec_module(ladder)
     measured = json.loads((results / "ladder.json").read_text(encoding="utf-8"))
     assert ladder.table(measured) in readme
+    step = measured["training step"]
+    numba, numpy, ratio = (step[k][1] for k in ("numba ms", "numpy ms", "numba over numpy"))
+    assert f"takes {numba:.1f} ms on numba, {numpy:.1f} ms on numpy: {ratio:.1f}×" in readme

@@ -66,9 +66,7 @@ LAYERS = {  # too many multiply-adds for the loops
 def test_layer_of_a_real_network(layer: str, rung: str, dtype: str) -> None:
     case = {"seed": 3, **LAYERS[layer]}
     arrays = Conv2d.arrays(case, dtype)
-    assert_agree(
-        Conv2d.ours(Strict(rung), case, **arrays), Conv2d.theirs(case, **arrays), "torch"
-    )
+    assert_agree(Conv2d.ours(Strict(rung), case, **arrays), Conv2d.theirs(case, **arrays), "torch")
 
 
 @pytest.mark.parametrize("rung", RUNGS)
@@ -77,9 +75,7 @@ def test_signature_is_the_same_on_every_rung(kernel: str, rung: str) -> None:
     with use_backend(rung) as backend:
         got = inspect.signature(getattr(backend, kernel)).parameters.values()
     want = inspect.signature(getattr(reference, kernel)).parameters.values()
-    assert [(p.name, p.kind, p.default) for p in got] == [
-        (p.name, p.kind, p.default) for p in want
-    ]
+    assert [(p.name, p.kind, p.default) for p in got] == [(p.name, p.kind, p.default) for p in want]
 
 
 def test_every_kernel_is_in_a_family() -> None:

@@ -74,9 +74,7 @@ def test_conv2d_takes_and_refuses_what_torch_does(
     assume(min(*w, *x) >= 0)  # torch.zeros itself refuses negative sizes
     assume(wrong != "empty" or w[1] > 0)  # torch takes zero channels, and returns another shape
     tensors = (torch.zeros(x), torch.zeros(w), torch.zeros(b))
-    assert_same_verdict(
-        lambda: shapes.check_conv2d(x, w, b, *at), lambda: F.conv2d(*tensors, *at)
-    )
+    assert_same_verdict(lambda: shapes.check_conv2d(x, w, b, *at), lambda: F.conv2d(*tensors, *at))
 
 
 @generated(200)
@@ -160,9 +158,7 @@ def test_unfold_takes_and_refuses_what_torch_does(data, batch, how) -> None:
     x = [*batch, 0 if wrong == "empty" else 2, *how["size"]]
     x = [2, *x] if wrong == "rank" else x
     at = (how["kernel"], how["dilation"], how["padding"], how["stride"])
-    assert_same_verdict(
-        lambda: shapes.check_unfold(x, *at), lambda: F.unfold(torch.zeros(x), *at)
-    )
+    assert_same_verdict(lambda: shapes.check_unfold(x, *at), lambda: F.unfold(torch.zeros(x), *at))
 
 
 @generated(200)
@@ -242,8 +238,7 @@ MESSAGES: list[tuple[str, type[MiniCNNError], str, tuple[Any, ...]]] = [
     (
         "check_pool2d",
         ArgumentError,
-        "max_pool2d: padding 2x1 is more than half of the kernel 3x3. "
-        "Use padding of at most 1x1.",
+        "max_pool2d: padding 2x1 is more than half of the kernel 3x3. Use padding of at most 1x1.",
         ((1, 1, 5, 5), (3, 3), ONE, (2, 1), ONE),
     ),
     (

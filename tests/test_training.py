@@ -220,9 +220,7 @@ def test_nothing_to_train_on():
 
 
 def data_without_batches():
-    return data.DataLoader(
-        data.TensorDataset(*images_and_labels(5)), batch_size=16, drop_last=True
-    )
+    return data.DataLoader(data.TensorDataset(*images_and_labels(5)), batch_size=16, drop_last=True)
 
 
 def test_drop_last_of_everything_names_the_batch_size():

@@ -122,8 +122,13 @@ def conv2d_bias_grad(dy: np.ndarray, *, out: np.ndarray | None = None) -> np.nda
 
 
 def _correlate(
-    source: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray,
-    p: Plan, layout: Layout, t: Tables,
+    source: np.ndarray,
+    w: np.ndarray,
+    b: np.ndarray | None,
+    y: np.ndarray,
+    p: Plan,
+    layout: Layout,
+    t: Tables,
 ) -> None:
     """Fill y, the destination of plan p, from the source and the weights."""
     bias = np.zeros(y.shape[1], y.dtype) if b is None else b

@@ -57,7 +57,7 @@ def computing(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.IntRange(min=1),
         metavar="N",
         section=section,
-        help="CPU threads; the results are the same bits at any number.",
+        help="CPU threads; numba's results are the same bits at any number.",
         unless="all cores",
     )(command)
     return option(

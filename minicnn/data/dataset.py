@@ -133,8 +133,7 @@ def random_split(
     order = random.generator(generator).permutation(n).tolist()
     ends = itertools.accumulate(counts)
     return [
-        Subset(dataset, order[end - count : end])
-        for count, end in zip(counts, ends, strict=True)
+        Subset(dataset, order[end - count : end]) for count, end in zip(counts, ends, strict=True)
     ]
 
 

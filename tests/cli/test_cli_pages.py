@@ -80,6 +80,7 @@ def test_help_waits_for_nothing():
 
 # -------------------------------------------------------------------------------------- terminals
 
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals there")
 def test_on_a_terminal_there_is_a_bar_and_it_goes_away():
     import pty

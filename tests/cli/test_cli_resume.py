@@ -86,6 +86,7 @@ def test_resume_takes_options_that_agree(minicnn_, run):
 
 # ----------------------------------------------------------------------------- nothing gets lost
 
+
 def test_a_run_is_not_replaced_unless_asked(minicnn_, run):
     before = {path: path.read_bytes() for path in run.iterdir()}
     arguments = ("train", *TINY, "--epochs", "1", "--seed", "3", "--no-pictures", "--out", run)
@@ -130,6 +131,7 @@ def test_a_read_only_folder_is_one_line(minicnn_, tmp_path):
 
 
 # ---------------------------------------------------------------------------------------- Ctrl-C
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ there")
 def test_ctrl_c_saves_and_the_run_goes_on_to_the_same_bits(minicnn_):

@@ -55,6 +55,7 @@ def test_evaluate_without_a_name_takes_the_newest_run(minicnn_):
 
 # --------------------------------------------------------------------------------------- predict
 
+
 def silhouette(index: int) -> tuple[np.ndarray, int]:
     shipped = datasets.CatsVsDogs("test")
     return shipped.data.numpy()[index], int(shipped.targets.numpy()[index])
@@ -157,6 +158,7 @@ def test_a_photograph_lying_on_its_side_is_turned():
 
 
 # --------------------------------------------------------------------------------------- summary
+
 
 @pytest.mark.parametrize(
     ("arguments", "pieces"),
