@@ -158,8 +158,10 @@ def chart(result: dict, path: Path) -> None:
     axes.set_yscale("log")
     axes.set_ylabel("GFLOP/s (higher is faster)")
     axes.set_xticks(range(len(names)), [n.replace(", ", "\n") for n in names], fontsize=9)
-    axes.set_title(f"conv2d forward on {minicnn.get_num_threads()} threads, float32")
-    axes.legend(title="rung", loc="upper left")
+    axes.set_title(
+        loc="left", label=f"conv2d forward on {minicnn.get_num_threads()} threads, float32"
+    )
+    figure.legend(title="rung", loc="outside upper right", ncols=3, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(y=0.15)
     figure.savefig(path, dpi=140)

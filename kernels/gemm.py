@@ -54,11 +54,11 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
                 np.matmul(a, b[:, piece], out=out[:, piece])
 
     with threads.single_threaded_blas():
-        _share_out(range(0, side, max(width, 1)), block)
+        share_out(range(0, side, max(width, 1)), block)
     return out
 
 
-def _share_out(starts: range, block: Callable[[int], None]) -> None:
+def share_out(starts: range, block: Callable[[int], None]) -> None:
     """Call block(start) for every start, on up to `get_num_threads()` threads, ours included."""
     workers = min(threads.get_num_threads(), len(starts)) - 1
     take = itertools.count()  # next() on it is atomic: a thread takes a block when it is free

@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from minicnn.kernels import cpu
-from minicnn.kernels.cpu import _flat, conv, optim, pool
+from minicnn.kernels import cpu, threads
+from minicnn.kernels.cpu import _flat, _product, conv, optim, pool
 from minicnn.kernels.cpu.dropout import _words
 
 WHEN_STARTED = frozenset(os.environ)
@@ -43,7 +43,18 @@ def assert_close(got, want, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
-def test_convolution_and_its_gradients_agree_with_torch(geometry, dtype):
+@pytest.mark.parametrize("path", ["shifted runs", "products", "products, image by image"])
+def test_convolution_and_its_gradients_agree_with_torch(geometry, dtype, path, monkeypatch):
+    """Each path is forced, whatever the shapes would choose."""
+    taken = []
+    monkeypatch.setattr(_product, "is_faster", lambda *_: path != "shifted runs")
+    for name in ("conv2d", "input_grad", "weight_grad"):
+        real = getattr(_product, name)
+        monkeypatch.setattr(
+            _product, name, lambda *a, real=real, name=name: (taken.append(name), real(*a))
+        )
+    if path == "products, image by image":
+        monkeypatch.setattr(_product, "_COLUMNS", 1)
     N, C, H, W, K, R, S, stride, padding, dilation, groups = geometry
     rng = np.random.default_rng(0)
     x = rng.standard_normal((N, C, H, W)).astype(dtype)
@@ -58,6 +69,34 @@ def test_convolution_and_its_gradients_agree_with_torch(geometry, dtype):
     assert_close(cpu.conv2d_input_grad(dy, w, x.shape, *settings), leaves[0].grad, dtype)
     assert_close(cpu.conv2d_weight_grad(dy, x, w.shape, *settings), leaves[1].grad, dtype)
     assert_close(cpu.conv2d_bias_grad(dy), leaves[2].grad, dtype)
+    assert len(taken) == (0 if path == "shifted runs" else 3)
+
+
+def test_deep_layers_are_products_and_the_others_shifted_runs():
+    assert _product.is_faster((384, 192, 3, 3), 1)
+    assert _product.is_faster((192, 64, 5, 5), 1)
+    assert not _product.is_faster((32, 1, 3, 3), 1)
+    assert not _product.is_faster((64, 3, 11, 11), 1)
+    assert not _product.is_faster((256, 1, 3, 3), 256)
+
+
+@pytest.mark.parametrize("shape", [(5, 64, 9, 7), (11, 70, 5, 6)])
+def test_deep_layers_have_the_same_bits_at_any_number_of_threads(shape):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(shape).astype(np.float32)
+    w = rng.standard_normal((66, shape[1], 3, 3)).astype(np.float32)
+    settings, found = ((1, 1), (1, 1), (1, 1), 1), []
+    before = threads.get_num_threads()
+    try:
+        for count in (1, 2):
+            threads.set_num_threads(count)
+            y = cpu.conv2d(x, w, None, *settings)
+            dx = cpu.conv2d_input_grad(y, w, x.shape, *settings)
+            found.append((y, dx, cpu.conv2d_weight_grad(y, x, w.shape, *settings)))
+    finally:
+        threads.set_num_threads(before)
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 def test_the_geometries_take_the_paths_that_they_are_named_for():

@@ -1,5 +1,7 @@
 """2-D convolution and its gradients as shifted runs over a flat padded image (see `_flat`).
 
+Layers of many channels and filters go to `_product` instead: im2col and BLAS, in parallel.
+
 A layer takes 2*N*K*P*Q*(C/groups)*R*S FLOPs forward and as many for each gradient. Per task, a
 block of packed pixels stays in the second-level cache, runs of up to 1,024 in the first, and memory
 is touched once for x, y and (per block) the weights: 4 bytes of each against 2*K*R*S FLOPs an input
@@ -19,6 +21,7 @@ from numba import prange
 
 from .. import buffers, threads
 from ..shapes import Pair, conv2d_output_size
+from . import _product
 from ._flat import Layout, Plan, Shape4, Tables, pack, plan, splits, unpack
 from ._jit import jit, kernel, take, workers
 from ._tiles import BLOCK, LANES, add_taps, add_taps_1, dot_taps
@@ -47,7 +50,9 @@ def conv2d(
     """
     y_size = conv2d_output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     y = buffers.empty((x.shape[0], w.shape[0], *y_size), x.dtype) if out is None else out
-    if y.size:
+    if _product.is_faster(w.shape, groups):
+        _product.conv2d(x, w, b, y, (stride, padding, dilation, groups))
+    elif y.size:
         geometry = plan(x.shape, w.shape, y_size, stride, padding, dilation, groups, x.itemsize)
         _correlate(x, w, b, y, *geometry)
     return y
@@ -66,7 +71,9 @@ def conv2d_input_grad(
 ) -> np.ndarray:
     """Return dx (N,C,H,W) = input_shape: each phase of it is a stride-1 convolution of dy."""
     dx = buffers.empty(input_shape, dy.dtype) if out is None else out
-    if dx.size:
+    if _product.is_faster(w.shape, groups):
+        _product.input_grad(dy, w, dx, (stride, padding, dilation, groups))
+    elif dx.size:
         y_size = dy.shape[2:]
         geometry = plan(
             input_shape, w.shape, y_size, stride, padding, dilation, groups, dy.itemsize, True
@@ -94,6 +101,9 @@ def conv2d_weight_grad(
     dw = buffers.empty(weight_shape, x.dtype) if out is None else out
     if not x.size:
         dw[...] = 0
+        return dw
+    if _product.is_faster(weight_shape, groups):
+        _product.weight_grad(dy, x, dw, (stride, padding, dilation, groups))
         return dw
     p, layout, t = plan(
         x.shape, weight_shape, dy.shape[2:], stride, padding, dilation, groups, x.itemsize
