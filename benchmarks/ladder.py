@@ -4,9 +4,9 @@
     python benchmarks/ladder.py --rounds 3      # quicker, rougher
 
 Each rung is first checked against the numpy rung in float64, then warmed up, then timed in turn
-with the others (A B A B …), one pass a round. Figures are medians of the rounds with quartiles;
-ratios are medians of the paired ratios of each round. The loops rung takes a second for what the
-others do in a millisecond, so it is timed on one image of the batch, and compared by GFLOP/s.
+with the others (A B A B …), after a pause, one pass a round. Figures are medians of the rounds with
+quartiles; ratios are medians of the paired ratios of each round. The loops rung takes a second for
+what the others do in a millisecond, so it is timed on one image, and compared by GFLOP/s.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ LAYERS = {
     "AlexNet 3rd": (192, 384, 13, 3, 1, 1),
 }
 LOOPS_LAYER = "cat/dog 1st, 28²"
+PAUSE = 0.2  # seconds: BLAS's threads spin for 0.1 after a product, on a core that the next needs
 TOLERANCE = 1e-4  # max|a-b| / max|b|, float32 against float64
 
 
@@ -76,7 +77,10 @@ def check(layer: tuple[int, ...], rungs: tuple[str, ...]) -> None:
 
 
 def seconds(function, rung: str) -> float:
+    time.sleep(PAUSE)
     with use_backend(rung) as backend:
+        if rung != "loops":
+            function(backend)  # caches and clocks are warm again after the pause
         start = time.perf_counter()
         function(backend)
         return time.perf_counter() - start
