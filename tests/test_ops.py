@@ -18,7 +18,7 @@ from oracle import DTYPES, LAYOUTS, check, distinct, normal
 
 import minicnn
 import minicnn.nn.functional as F
-from minicnn.errors import DtypeError, ShapeError
+from minicnn.errors import ArgumentError, DtypeError, ShapeError
 
 Case = dict[str, Any]
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES)
@@ -313,3 +313,25 @@ print(all(found == alone[seed] for seed in range(4) for found in together[seed])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+
+
+@pytest.mark.parametrize("rung", ["loops", "numpy", "numba"])
+@pytest.mark.parametrize("groups", [1.0, "1", True, None])
+def test_groups_must_be_an_integer_and_a_bad_call_spoils_no_good_one(rung, groups):
+    x, w = minicnn.rand(1, 2, 5, 7), minicnn.rand(3, 2, 2, 3)
+    with minicnn.use_backend(rung):
+        with pytest.raises(ArgumentError, match=r"^conv2d: groups must be an integer, got"):
+            F.conv2d(x, w, groups=groups)
+        assert F.conv2d(x, w).shape == (1, 3, 4, 5)
+
+
+@pytest.mark.parametrize("bad", [np.ones((1, 2, 5, 5)), [1.0], None, 3])
+def test_what_is_no_tensor_is_named(bad):
+    for call in (
+        lambda: F.conv2d(bad, minicnn.rand(1, 2, 3, 3)),
+        lambda: F.max_pool2d(bad, 2),
+        lambda: F.linear(bad, minicnn.rand(3, 5)),
+        lambda: F.unfold(bad, 2),
+    ):
+        with pytest.raises(DtypeError, match=r"expected a Tensor, got .* minicnn\.tensor"):
+            call()

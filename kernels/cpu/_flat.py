@@ -112,7 +112,7 @@ def _axis(
     return _Axis(phase, shift, source_step, step, length, grid, before, after)
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=512, typed=True)
 def plan(
     x_shape: Shape4,
     w_shape: Shape4,

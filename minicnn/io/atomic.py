@@ -34,6 +34,8 @@ def atomic_write(
         error: the class raised, in one line that names the file, when the disk refuses.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise error(f"cannot write {path}: it is not a file but a folder or device. Name a file.")
     # Of this process and thread alone: two writers must not fill one temporary file.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:

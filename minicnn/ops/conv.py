@@ -12,6 +12,7 @@ import numpy as np
 
 from minicnn.autograd import Function, Variable
 from minicnn.kernels import shapes
+from minicnn.kernels.errors import ArgumentError
 from minicnn.kernels.shapes import Pair, pair
 from minicnn.ops.batching import with_batch
 from minicnn.ops.elementwise import require_float
@@ -47,6 +48,13 @@ class Conv2dFunction(Function):
         return dx, dw, db, None, None, None, None
 
 
+def _count(op: str, groups: Any) -> int:
+    """`groups` as an int; 2.0 and True are refused, as for the other arguments."""
+    if isinstance(groups, bool) or not hasattr(groups, "__index__"):
+        raise ArgumentError(f"{op}: groups must be an integer, got {groups!r}. Use groups=1.")
+    return groups.__index__()
+
+
 def conv2d(
     x: Variable,
     w: Variable,
@@ -63,7 +71,7 @@ def conv2d(
         pair(stride, "stride", op=op),
         pair(padding, "padding", op=op),
         pair(dilation, "dilation", op=op),
-        groups,
+        _count(op, groups),
     )
     b_shape = None if b is None else b.array.shape
     shapes.check_conv2d(x.array.shape, w.array.shape, b_shape, *geometry)

@@ -60,6 +60,11 @@ def clone(x: Variable) -> Any:
 
 def require_float(op: str, *operands: Variable | None) -> None:
     """Raise unless all operands have one and the same dtype, float32 or float64."""
+    for i, x in enumerate(operands):
+        if not isinstance(x, Variable) and (i == 0 or x is not None):
+            raise DtypeError(
+                f"{op}: expected a Tensor, got {type(x).__name__}. Wrap it in minicnn.tensor(...)."
+            )
     found = [x.array.dtype for x in operands if x is not None]
     if found[0] not in (dtypes.float32, dtypes.float64) or any(d != found[0] for d in found):
         names = ", ".join(str(d) for d in found)
