@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers_kernel_families import FAMILIES, Conv2d
 from helpers_kernel_oracle import philox_block
 from helpers_kernels import Case, Strict, assert_agree, generated, window
 from hypothesis import given
 from hypothesis import strategies as st
+from kernel_families import FAMILIES
+from kernel_families.conv import Conv2d
 
 from minicnn.kernels import kernel_names, reference, use_backend
 from minicnn.kernels.reference.dropout import philox4x32
