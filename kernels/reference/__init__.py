@@ -15,6 +15,7 @@ and every elementwise kernel one pass over memory per NumPy operation in it.
 from .activation import relu, relu_grad
 from .conv import conv2d, conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad
 from .dropout import dropout, philox
+from .gather import gather2d, gather2d_grad
 from .linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
 from .optim import adam_step, sgd_step
@@ -29,6 +30,8 @@ __all__ = [
     "conv2d_weight_grad",
     "dropout",
     "fold",
+    "gather2d",
+    "gather2d_grad",
     "linear",
     "linear_bias_grad",
     "linear_input_grad",

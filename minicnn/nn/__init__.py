@@ -15,7 +15,9 @@ from minicnn.nn.activations import (
     Tanh,
 )
 from minicnn.nn.containers import ModuleDict, ModuleList, ParameterList, Sequential
-from minicnn.nn.layers import Conv2d, Dropout, Dropout2d, Flatten, Identity, Linear, MaxPool2d
+from minicnn.nn.conv import Conv2d
+from minicnn.nn.dropout import Dropout, Dropout2d
+from minicnn.nn.linear import Flatten, Identity, Linear
 from minicnn.nn.losses import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -27,6 +29,7 @@ from minicnn.nn.losses import (
     SmoothL1Loss,
 )
 from minicnn.nn.module import Module, Parameter
+from minicnn.nn.pool import MaxPool2d
 
 __all__ = [
     "ELU",

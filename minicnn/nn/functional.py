@@ -7,12 +7,10 @@ from typing import Any
 
 from minicnn import random
 from minicnn.errors import ArgumentError, ShapeError
-from minicnn.kernels.shapes import Pair
-from minicnn.ops import conv, elementwise, pool, reduce
 from minicnn.ops import dropout as dropout_op
-from minicnn.ops import linear as linear_op
-from minicnn.ops import unfold as unfold_op
+from minicnn.ops import elementwise, reduce
 from minicnn.ops.activation import elu, gelu, hardtanh, leaky_relu, relu, relu6, silu
+from minicnn.ops.conv import conv2d
 from minicnn.ops.elementwise_loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -21,7 +19,10 @@ from minicnn.ops.elementwise_loss import (
     mse_loss,
     smooth_l1_loss,
 )
+from minicnn.ops.linear import linear
 from minicnn.ops.loss import cross_entropy, nll_loss, one_hot
+from minicnn.ops.pool import max_pool2d
+from minicnn.ops.unfold import fold, unfold
 from minicnn.tensor import Tensor
 
 __all__ = [
@@ -55,87 +56,6 @@ __all__ = [
 ]
 
 
-def conv2d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: int | Pair = 1,
-    padding: int | Pair = 0,
-    dilation: int | Pair = 1,
-    groups: int = 1,
-) -> Tensor:
-    """Slide each filter over the image and take the dot product at every position.
-
-    y[n,k,p,q] = b[k] + Σ_{c,r,s} w[k,c,r,s] · x[n, c, p·stride + r·dilation - padding, q·… + s·…]
-
-    (a cross-correlation: the filter is not flipped), with output height
-    P = ⌊(H + 2·padding - dilation·(R-1) - 1)/stride⌋ + 1, and likewise the width Q.
-
-    Args:
-        input: (N, C, H, W), or (C, H, W) for one image; float32 or float64.
-        weight: (K, C/groups, R, S), of the same dtype.
-        bias: (K,), or None.
-        stride, padding, dilation: an integer, or (along height, along width). Padding is zeros.
-        groups: input and output channels are cut into this many groups that do not mix.
-
-    Returns:
-        (N, K, P, Q), or (K, P, Q).
-
-    Raises:
-        ShapeError, ArgumentError: sizes that do not fit; the message has the formula's numbers.
-        DtypeError: dtypes that differ or are not float32 or float64.
-    """
-    return conv.conv2d(input, weight, bias, stride, padding, dilation, groups)
-
-
-def unfold(
-    input: Tensor,
-    kernel_size: int | Pair,
-    dilation: int | Pair = 1,
-    padding: int | Pair = 0,
-    stride: int | Pair = 1,
-) -> Tensor:
-    """im2col: each window of `input` (N, C, H, W) as a column of (N, C·R·S, P·Q).
-
-    conv2d is then a matrix product: `weight.reshape(K, -1) @ unfold(input)`.
-    """
-    return unfold_op.unfold(input, kernel_size, dilation, padding, stride)
-
-
-def fold(
-    input: Tensor,
-    output_size: int | Pair,
-    kernel_size: int | Pair,
-    dilation: int | Pair = 1,
-    padding: int | Pair = 0,
-    stride: int | Pair = 1,
-) -> Tensor:
-    """col2im: columns (N, C·R·S, P·Q) added up where `unfold` takes them from, as (N, C, H, W)."""
-    return unfold_op.fold(input, output_size, kernel_size, dilation, padding, stride)
-
-
-def max_pool2d(
-    input: Tensor,
-    kernel_size: int | Pair,
-    stride: int | Pair | None = None,
-    padding: int | Pair = 0,
-    dilation: int | Pair = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Any:
-    """The maximum of each window; padding counts as -∞ and NaN as larger than all.
-
-    Args:
-        input: (N, C, H, W) or (C, H, W), float32 or float64.
-        kernel_size, stride, padding, dilation: an integer or (height, width); stride defaults to
-            the kernel's size, padding is at most half of it.
-        ceil_mode: round the output size up, so that the last window may hang over the edge.
-        return_indices: also return the winners' places (h·W + w), int64.
-    """
-    y, indices = pool.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)
-    return (y, indices.long()) if return_indices else y
-
-
 def sigmoid(input: Tensor) -> Tensor:
     """1/(1+exp(-x))."""
     return elementwise.sigmoid(input)
@@ -166,11 +86,6 @@ def _normalised(op: str, x: Tensor, dim: int | None, dtype: Any) -> tuple[Tensor
         dim = 0 if x.ndim in (0, 1, 3) else 1
         warnings.warn(f"{op}: no dim was given; taking dim={dim}. Say which.", stacklevel=3)
     return (x if dtype is None else x.to(dtype)), dim
-
-
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x·Wᵀ + b over the last axis: `input` (…, in), `weight` (out, in), `bias` (out,)."""
-    return linear_op.linear(input, weight, bias)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:

@@ -12,8 +12,7 @@ import numpy as np
 
 from minicnn.autograd import Function, Variable
 from minicnn.kernels import shapes
-from minicnn.kernels.errors import ArgumentError
-from minicnn.kernels.shapes import Pair, pair
+from minicnn.kernels.shapes import Pair, integer, pair
 from minicnn.ops.batching import with_batch
 from minicnn.ops.elementwise import require_float
 
@@ -48,31 +47,44 @@ class Conv2dFunction(Function):
         return dx, dw, db, None, None, None, None
 
 
-def _count(op: str, groups: Any) -> int:
-    """`groups` as an int; 2.0 and True are refused, as for the other arguments."""
-    if isinstance(groups, bool) or not hasattr(groups, "__index__"):
-        raise ArgumentError(f"{op}: groups must be an integer, got {groups!r}. Use groups=1.")
-    return groups.__index__()
-
-
 def conv2d(
-    x: Variable,
-    w: Variable,
-    b: Variable | None = None,
+    input: Variable,
+    weight: Variable,
+    bias: Variable | None = None,
     stride: int | Pair = 1,
     padding: int | Pair = 0,
     dilation: int | Pair = 1,
     groups: int = 1,
 ) -> Any:
-    """The cross-correlation of `x` (N,C,H,W) or (C,H,W) with `w` (K,C/groups,R,S)."""
+    """Slide each filter over the image and take the dot product at every position.
+
+    y[n,k,p,q] = b[k] + Σ_{c,r,s} w[k,c,r,s] · x[n, c, p·stride + r·dilation - padding, q·… + s·…]
+
+    (a cross-correlation: the filter is not flipped), with output height
+    P = ⌊(H + 2·padding - dilation·(R-1) - 1)/stride⌋ + 1, and likewise the width Q.
+
+    Args:
+        input: (N, C, H, W), or (C, H, W) for one image; float32 or float64.
+        weight: (K, C/groups, R, S), of the same dtype.
+        bias: (K,), or None.
+        stride, padding, dilation: an integer, or (along height, along width). Padding is zeros.
+        groups: input and output channels are cut into this many groups that do not mix.
+
+    Returns:
+        (N, K, P, Q), or (K, P, Q).
+
+    Raises:
+        ShapeError, ArgumentError: sizes that do not fit; the message has the formula's numbers.
+        DtypeError: dtypes that differ or are not float32 or float64.
+    """
     op = "conv2d"
-    require_float(op, x, w, b)
+    require_float(op, input, weight, bias)
     geometry = (
         pair(stride, "stride", op=op),
         pair(padding, "padding", op=op),
         pair(dilation, "dilation", op=op),
-        _count(op, groups),
+        integer(groups, "groups", op=op),
     )
-    b_shape = None if b is None else b.array.shape
-    shapes.check_conv2d(x.array.shape, w.array.shape, b_shape, *geometry)
-    return with_batch(lambda x: Conv2dFunction.apply(x, w, b, *geometry), x)
+    b_shape = None if bias is None else bias.array.shape
+    shapes.check_conv2d(input.array.shape, weight.array.shape, b_shape, *geometry)
+    return with_batch(lambda x: Conv2dFunction.apply(x, weight, bias, *geometry), input)

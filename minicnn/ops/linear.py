@@ -40,25 +40,26 @@ class LinearFunction(Function):
         return dx, dw, db
 
 
-def linear(x: Variable, w: Variable, b: Variable | None = None) -> Any:
-    """x·wᵀ + b over the last axis: `x` (…, I), `w` (O, I) or (I,), `b` (O,) or ()."""
+def linear(input: Variable, weight: Variable, bias: Variable | None = None) -> Any:
+    """x·Wᵀ + b over the last axis: `input` (…, I), `weight` (O, I) or (I,), `bias` (O,) or ()."""
     op = "linear"
-    require_float(op, x, w, b)
-    x_shape, w_shape = x.array.shape, w.array.shape
+    require_float(op, input, weight, bias)
+    x_shape, w_shape = input.array.shape, weight.array.shape
     if not x_shape or len(w_shape) not in (1, 2) or x_shape[-1] != w_shape[-1]:
         raise ShapeError(
-            f"linear: input {x_shape} does not fit weight {w_shape}: the input's last size must "
+            f"{op}: input {x_shape} does not fit weight {w_shape}: the input's last size must "
             f"be in_features, {w_shape[-1] if w_shape else '?'}. Flatten or reshape the input."
         )
-    if b is not None and b.array.shape != w_shape[:-1]:
+    if bias is not None and bias.array.shape != w_shape[:-1]:
         raise ShapeError(
-            f"linear: bias {b.array.shape} does not fit weight {w_shape}; need {w_shape[:-1]}"
+            f"{op}: bias {bias.array.shape} does not fit weight {w_shape}. "
+            f"Give it shape {w_shape[:-1]}."
         )
     in_features = w_shape[-1]
-    rows = reshape(x, (math.prod(x_shape[:-1]), in_features))
-    matrix = w if len(w_shape) == 2 else reshape(w, (1, in_features))
-    bias = b if b is None or len(w_shape) == 2 else reshape(b, (1,))
-    y = LinearFunction.apply(rows, matrix, bias)
+    rows = reshape(input, (math.prod(x_shape[:-1]), in_features))
+    matrix = weight if len(w_shape) == 2 else reshape(weight, (1, in_features))
+    b = bias if bias is None or len(w_shape) == 2 else reshape(bias, (1,))
+    y = LinearFunction.apply(rows, matrix, b)
     return reshape(y, (*x_shape[:-1], *w_shape[:-1]))
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import dtypes
 from minicnn.autograd import Function, Variable
 from minicnn.kernels import shapes
 from minicnn.kernels.shapes import Pair, pair
 from minicnn.ops.batching import with_batch
-from minicnn.ops.elementwise import require_float
+from minicnn.ops.elementwise import cast, require_float
 
 
 class MaxPool2dFunction(Function):
@@ -35,16 +36,25 @@ class MaxPool2dFunction(Function):
 
 
 def max_pool2d(
-    x: Variable,
+    input: Variable,
     kernel_size: int | Pair,
     stride: int | Pair | None = None,
     padding: int | Pair = 0,
     dilation: int | Pair = 1,
     ceil_mode: bool = False,
-) -> tuple[Any, Any]:
-    """(maxima, indices into the unpadded H*W plane, int32) of `x` (N,C,H,W) or (C,H,W)."""
+    return_indices: bool = False,
+) -> Any:
+    """The maximum of each window; padding counts as -∞ and NaN as larger than all.
+
+    Args:
+        input: (N, C, H, W) or (C, H, W), float32 or float64.
+        kernel_size, stride, padding, dilation: an integer or (height, width); stride defaults to
+            the kernel's size, padding is at most half of it.
+        ceil_mode: round the output size up, so that the last window may hang over the edge.
+        return_indices: also return the winners' places (h·W + w), int64.
+    """
     op = "max_pool2d"
-    require_float(op, x)
+    require_float(op, input)
     kernel = pair(kernel_size, "kernel_size", op=op)
     # PyTorch takes an empty stride, as None, for the kernel's size.
     given = None if stride is None or stride == () or stride == [] else stride
@@ -55,5 +65,6 @@ def max_pool2d(
         pair(dilation, "dilation", op=op),
         bool(ceil_mode),
     )
-    shapes.check_pool2d(x.array.shape, *geometry, op=op)
-    return with_batch(lambda x: MaxPool2dFunction.apply(x, *geometry), x)
+    shapes.check_pool2d(input.array.shape, *geometry, op=op)
+    y, indices = with_batch(lambda x: MaxPool2dFunction.apply(x, *geometry), input)
+    return (y, cast(indices, dtypes.int64)) if return_indices else y

@@ -62,34 +62,37 @@ def _geometry(
 
 
 def unfold(
-    x: Variable,
+    input: Variable,
     kernel_size: int | Pair,
     dilation: int | Pair = 1,
     padding: int | Pair = 0,
     stride: int | Pair = 1,
 ) -> Any:
-    """Each window of `x` (N,C,H,W) as a column of the result (N, C·R·S, L)."""
+    """im2col: each window of `input` (N, C, H, W) as a column of (N, C·R·S, P·Q).
+
+    conv2d is then a matrix product: `weight.reshape(K, -1) @ unfold(input)`.
+    """
     op = "unfold"
-    require_float(op, x)
+    require_float(op, input)
     geometry = _geometry(op, kernel_size, dilation, padding, stride)
-    shapes.check_unfold(x.array.shape, *geometry)
-    return with_batch(lambda x: UnfoldFunction.apply(x, *geometry), x)
+    shapes.check_unfold(input.array.shape, *geometry)
+    return with_batch(lambda x: UnfoldFunction.apply(x, *geometry), input)
 
 
 def fold(
-    x: Variable,
+    input: Variable,
     output_size: int | Pair,
     kernel_size: int | Pair,
     dilation: int | Pair = 1,
     padding: int | Pair = 0,
     stride: int | Pair = 1,
 ) -> Any:
-    """The sum of columns `x` (N, C·R·S, L), each added where `unfold` would take it from."""
+    """col2im: columns (N, C·R·S, P·Q) added up where `unfold` takes them from, as (N, C, H, W)."""
     op = "fold"
-    require_float(op, x)
+    require_float(op, input)
     geometry = _geometry(op, kernel_size, dilation, padding, stride)
     size = pair(output_size, "output_size", op=op)
-    shape = shapes.check_fold(x.array.shape, size, *geometry)
-    if x.array.ndim == 2:
-        return squeeze(FoldFunction.apply(unsqueeze(x, 0), (1, *shape), *geometry), 0)
-    return FoldFunction.apply(x, shape, *geometry)
+    shape = shapes.check_fold(input.array.shape, size, *geometry)
+    if input.array.ndim == 2:
+        return squeeze(FoldFunction.apply(unsqueeze(input, 0), (1, *shape), *geometry), 0)
+    return FoldFunction.apply(input, shape, *geometry)

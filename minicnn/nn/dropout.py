@@ -1,0 +1,36 @@
+"""Dropout layers."""
+
+from __future__ import annotations
+
+from minicnn.errors import ArgumentError
+from minicnn.nn import functional as F
+from minicnn.nn.module import Module
+from minicnn.tensor import Tensor
+
+
+class Dropout(Module):
+    """Zero each element with probability p while training; see `nn.functional.dropout`."""
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ArgumentError(
+                f"{type(self).__name__}: p must be a probability from 0 to 1, got {p}"
+            )
+        self.p, self.inplace = p, inplace
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape, unchanged."""
+        return F.dropout(x, self.p, self.training)
+
+    def extra_repr(self) -> str:
+        """As PyTorch prints it."""
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout2d(Dropout):
+    """Zero whole channels with probability p while training; see `nn.functional.dropout2d`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W), unchanged."""
+        return F.dropout2d(x, self.p, self.training)
