@@ -54,7 +54,8 @@ def assert_same_bits(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(p.name for p in Path(folder).iterdir())
+    """The folder's files, but for the lock."""
+    return sorted(p.name for p in Path(folder).iterdir() if p.name != ".lock")
 
 
 WHOLE_RUN = ["best.safetensors", "history.csv", "last.safetensors", "run.json"]

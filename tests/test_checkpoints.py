@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,22 @@ def test_the_library_reads_what_we_write(dtype, tmp_path):
     assert tensorfile.read_metadata(path) == {"note": "é\n"}
     length = struct.unpack("<Q", path.read_bytes()[:8])[0]
     assert length % 8 == 0
+
+
+def test_a_flipped_bit_in_the_numbers_is_found(tmp_path):
+    arrays = {"weight": np.arange(12.0).reshape(3, 4), "empty": np.zeros((0, 2), np.float32)}
+    path = tensorfile.write_tensors(tmp_path / "t.safetensors", arrays, {})
+    whole = path.read_bytes()
+    assert f'"crc32":"{zlib.crc32(arrays["weight"].tobytes()):08x}"'.encode() in whole
+    for place in (-1, -50, -96):
+        damaged = bytearray(whole)
+        damaged[place] ^= 4
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"t\.safetensors: damaged: .* Use") as error:
+            tensorfile.read_tensors(path)
+        assert "\n" not in str(error.value)
+    safetensors.numpy.save_file({"weight": arrays["weight"]}, path)  # another writer: no checksum
+    assert np.array_equal(tensorfile.read_tensors(path)["weight"], arrays["weight"])
 
 
 def test_equal_content_gives_equal_files(tmp_path):

@@ -29,8 +29,10 @@ from minicnn.training import (
     CSVLogger,
     EarlyStopping,
     History,
+    LearningRate,
     ModelCheckpoint,
     ProgressBar,
+    Trainer,
     evaluating,
     predicted_classes,
     probabilities,
@@ -203,6 +205,46 @@ def test_nan_in_an_image_is_told_apart():
     trainer = make()
     with pytest.raises(TrainingError, match=r"batch 2\. Images of this batch hold NaN"):
         trainer.fit([(images[:10], labels[:10]), (images[10:], labels[10:])], progress=False)
+
+
+def test_nan_in_validation_is_no_success():
+    images, labels = images_and_labels(20)
+    images.array[13, 0, 2, 2] = np.nan
+    with pytest.raises(TrainingError, match=r"evaluate: the loss is nan .* image 10\. Images of"):
+        make().fit(
+            loaders()[0], [(images[:10], labels[:10]), (images[10:], labels[10:])], progress=False
+        )
+    trainer = make()
+    trainer.model.logits.weight.data.fill_(float("nan"))
+    with pytest.raises(TrainingError, match=r"evaluate: the loss is nan .* look at both"):
+        trainer.evaluate(loaders()[1])
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"model": len}, r"the model must be of minicnn\.nn, got builtin"),
+        ({"optimizer": None}, r"the optimizer must be of minicnn\.optim, got NoneType"),
+        ({"loss": "cross_entropy"}, r"the loss must be a function .* got 'cross_entropy'"),
+        (
+            {"optimizer": optim.SGD([nn.Parameter(minicnn.zeros(2))], lr=0.1)},
+            r"none of this model's parameters",
+        ),
+    ],
+)
+def test_parts_that_cannot_be_trained_are_refused(parts, words):
+    trainer = make()
+    given = {"model": trainer.model, "optimizer": trainer.optimizer, "loss": trainer.loss} | parts
+    with pytest.raises(ArgumentError, match=words):
+        fit(Trainer(**given), 1)
+
+
+def test_data_that_is_not_in_batches_is_refused():
+    dataset = data.TensorDataset(*images_and_labels(20))
+    with pytest.raises(ArgumentError, match=r"data is a TensorDataset.*DataLoader\(dataset"):
+        make().fit(dataset, progress=False)
+    with pytest.raises(ArgumentError, match=r"validation data must give .* got int"):
+        make().fit(loaders()[0], 3, progress=False)
 
 
 def test_nothing_to_train_on():
@@ -401,3 +443,120 @@ def test_a_callback_can_stop_the_training():
     trainer = make(callbacks=[Stop()])
     assert len(fit(trainer, 9)) == 2
     assert not trainer.history.interrupted
+
+
+# -------------------------------------------------------------------------- learning rate schedules
+
+
+def rates_of(callback, scheduler, epochs=4, **options):
+    """The rate in force at the start of each epoch, and the run's trainer."""
+    seen = []
+
+    class Look(Callback):
+        def on_epoch_begin(self, epoch):
+            seen.append(self.trainer.optimizer.param_groups[0]["lr"])
+
+    trainer = make(lr=0.01, **options)
+    trainer.callbacks = [Look(), callback(scheduler(trainer.optimizer))]
+    fit(trainer, epochs)
+    return seen, trainer
+
+
+def test_a_schedule_steps_once_an_epoch():
+    seen, _ = rates_of(LearningRate, lambda o: optim.lr_scheduler.StepLR(o, 2, gamma=0.5))
+    assert seen == pytest.approx([0.01, 0.01, 0.005, 0.005], rel=1e-12)
+
+
+def test_a_schedule_steps_with_every_batch():
+    batches = len(loaders()[0])
+    seen, trainer = rates_of(
+        lambda scheduler: LearningRate(scheduler, every="batch"),
+        lambda o: optim.lr_scheduler.LinearLR(o, 1.0, 0.2, total_iters=4 * batches),
+    )
+    assert seen == pytest.approx([0.01, 0.008, 0.006, 0.004], rel=1e-9)
+    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0.002, rel=1e-9)
+
+
+def test_a_plateau_is_watched_in_the_validation_loss():
+    class Flat(Callback):
+        order = -1
+
+        def on_epoch_end(self, epoch, logs):
+            assert "val_loss" in logs
+            logs["val_loss"] = 1.0
+
+    trainer = make(lr=0.01)
+    scheduler = optim.lr_scheduler.ReduceLROnPlateau(trainer.optimizer, factor=0.5, patience=1)
+    trainer.callbacks = [Flat(), LearningRate(scheduler)]
+    fit(trainer, 3)
+    assert scheduler.best == 1.0
+    assert trainer.optimizer.param_groups[0]["lr"] == 0.005  # epochs 2 and 3 were no better
+
+
+def test_a_resumed_run_goes_on_with_the_same_rates(tmp_path):
+    def trainer(epochs, **options):
+        made = make(lr=0.01)
+        made.callbacks = [
+            LearningRate(optim.lr_scheduler.CosineAnnealingLR(made.optimizer, T_max=5))
+        ]
+        fit(made, epochs, **options)
+        return made
+
+    whole = trainer(4, out=tmp_path / "whole")
+    trainer(2, out=tmp_path / "parts")
+    parts = trainer(4, resume=tmp_path / "parts")
+    assert_same_bits(weights(whole.model), weights(parts.model))
+    assert parts.optimizer.param_groups[0]["lr"] == whole.optimizer.param_groups[0]["lr"] < 0.005
+
+
+@pytest.mark.parametrize(
+    ("make_callback", "words"),
+    [
+        (lambda o: LearningRate(0.1), "expected a scheduler, got float"),
+        (lambda o: LearningRate(optim.lr_scheduler.StepLR(o, 1), every="step"), "got 'step'"),
+        (
+            lambda o: LearningRate(optim.lr_scheduler.ReduceLROnPlateau(o), every="batch"),
+            "compares epochs",
+        ),
+    ],
+)
+def test_schedules_that_cannot_be_are_refused(make_callback, words):
+    with pytest.raises(ArgumentError, match=words):
+        make_callback(make().optimizer)
+
+
+def test_a_schedule_of_another_optimizer_is_refused():
+    other = optim.lr_scheduler.StepLR(make().optimizer, 1)
+    with pytest.raises(ArgumentError, match="belongs to another optimizer"):
+        fit(make(callbacks=[LearningRate(other)]), 1)
+    trainer = make()
+    plateau = optim.lr_scheduler.ReduceLROnPlateau(trainer.optimizer)
+    trainer.callbacks = [LearningRate(plateau, monitor="f1")]
+    with pytest.raises(ArgumentError, match=r"nothing is called 'f1'\. Use one of loss, accuracy"):
+        fit(trainer, 1)
+
+
+# ------------------------------------------------------------------------------------- the lock
+
+
+def test_two_trainings_in_one_folder_are_refused(tmp_path):
+    class Second(Callback):
+        def on_epoch_end(self, epoch, logs):
+            before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+            with pytest.raises(TrainingError, match="another training is writing into") as error:
+                fit(make(), 1, out=tmp_path, overwrite=True)
+            assert "\n" not in str(error.value)
+            assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+    fit(make(callbacks=[Second()]), 1, out=tmp_path)
+    fit(make(), 2, resume=tmp_path)  # the lock is gone with the run
+    assert files(tmp_path) == WHOLE_RUN
+
+
+def test_resuming_without_the_best_epoch_says_so_and_goes_on(tmp_path):
+    fit(make(), 3, out=tmp_path)
+    (tmp_path / "best.safetensors").unlink()
+    with pytest.warns(UserWarning, match=r"best\.safetensors is gone"):
+        history = fit(make(), 3, resume=tmp_path)
+    assert len(history) == 3
+    assert io.load_checkpoint(tmp_path / "best.safetensors").epoch == 3

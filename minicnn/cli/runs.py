@@ -205,6 +205,11 @@ class Trained:
 def load_trained(run: Path | None) -> Trained:
     """The model of a run's best epoch, or of the checkpoint named."""
     path = checkpoint_in(run)
-    model = models.load(path)
     header = io.read_header(path)
+    if header.get("epoch") == 0:
+        raise CheckpointError(
+            f"{path} is the start of a run without a finished epoch: its weights are untrained. "
+            f"Go on with it: minicnn train --resume {path.parent}"
+        )
+    model = models.load(path)
     return Trained(path, model, header.get("config") or {}, header.get("epoch"))

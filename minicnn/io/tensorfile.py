@@ -5,6 +5,7 @@
                "__metadata__": {"key": "text"}}, filled up with spaces to a multiple of 8
     the rest   the arrays' bytes, one after the other, little-endian, no gaps
 
+A `crc32` among the metadata, of the arrays' bytes, tells a damaged file from a whole one.
 Nothing in it can run code, unlike pickle. The library's own writer copies every array into one
 string of bytes first and shuffles the metadata; this one streams, and equal content gives equal
 files. Source: the safetensors README, section "Format".
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import zlib
 from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,8 @@ import numpy as np
 
 from minicnn.errors import CheckpointError
 from minicnn.io.atomic import atomic_write, describe
+
+CHECKSUM = "crc32"  # the name among the metadata
 
 _CODES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32",
@@ -41,43 +45,59 @@ def write_tensors(
     """
     # Widest items first keeps every array aligned to its item size.
     names = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
-    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
-    end = 0
+    stored: dict[str, np.ndarray] = {}
+    header: dict[str, Any] = {}
+    end = checksum = 0
     for name in names:
         array = arrays[name]
         if array.dtype.name not in _CODES:
             raise CheckpointError(
                 f"cannot write {path}: {name} has dtype {array.dtype}. Convert it to float32 first."
             )
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        stored[name] = np.ascontiguousarray(little).reshape(-1).view(np.uint8)
+        checksum = zlib.crc32(stored[name], checksum)
         start, end = end, end + array.nbytes
         header[name] = {
             "dtype": _CODES[array.dtype.name],
             "shape": list(array.shape),
             "data_offsets": [start, end],
         }
+    header["__metadata__"] = {**metadata, CHECKSUM: f"{checksum:08x}"}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
 
     def write(file: BinaryIO) -> None:
         file.write(struct.pack("<Q", len(text)))
         file.write(text)
-        for name in names:
-            little = arrays[name].astype(arrays[name].dtype.newbyteorder("<"), copy=False)
-            file.write(np.ascontiguousarray(little).reshape(-1).view(np.uint8))
+        for content in stored.values():
+            file.write(content)
 
     return atomic_write(path, write, error=CheckpointError)
 
 
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """All arrays of the file at `path`, by name."""
+    """All arrays of the file at `path`, by name; CheckpointError if their bytes were damaged."""
     with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        promised = (file.metadata() or {}).get(CHECKSUM)
+        names = list(file.offset_keys())
+    if promised is not None:
+        found = 0
+        for name in names:
+            found = zlib.crc32(arrays[name].reshape(-1).view(np.uint8), found)
+        if f"{found:08x}" != promised:
+            raise CheckpointError(
+                f"{path}: damaged: its numbers have the checksum {found:08x}, written was "
+                f"{promised}. Use another checkpoint, or copy the file again."
+            )
+    return arrays
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """The texts stored beside the arrays; reads the header only."""
     with _opened(path) as file:
-        return dict(file.metadata() or {})
+        return {k: text for k, text in (file.metadata() or {}).items() if k != CHECKSUM}
 
 
 @contextmanager

@@ -1,6 +1,13 @@
 """Training: one visible loop, and callbacks for everything around it."""
 
-from minicnn.training.callbacks import Callback, CSVLogger, EarlyStopping, Monitor, ProgressBar
+from minicnn.training.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LearningRate,
+    Monitor,
+    ProgressBar,
+)
 from minicnn.training.checkpoints import ModelCheckpoint
 from minicnn.training.history import History
 from minicnn.training.metrics import METRICS, accuracy, predicted_classes, probabilities
@@ -12,6 +19,7 @@ __all__ = [
     "Callback",
     "EarlyStopping",
     "History",
+    "LearningRate",
     "ModelCheckpoint",
     "Monitor",
     "ProgressBar",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from minicnn.errors import ArgumentError
 from minicnn.io import check_writable
 from minicnn.io.atomic import remove_leftovers
+from minicnn.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 if TYPE_CHECKING:
     from minicnn.training.trainer import Trainer
@@ -127,8 +128,73 @@ class EarlyStopping(Callback):
         self.waited = state["waited"]
 
 
+class LearningRate(Callback):
+    """Step a scheduler of `minicnn.optim.lr_scheduler` along with the training.
+
+    ::
+
+        schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=20)
+        Trainer(model, optimizer, loss, callbacks=[LearningRate(schedule)])
+
+    Args:
+        scheduler: of the trainer's own optimizer.
+        every: "epoch", or "batch" for those that count batches, such as OneCycleLR.
+        monitor: the number that ReduceLROnPlateau watches; None takes val_loss, or else loss.
+
+    Checkpoints hold its state: a resumed run goes on with the same rates.
+    """
+
+    def __init__(self, scheduler: Any, every: str = "epoch", monitor: str | None = None) -> None:
+        if not isinstance(scheduler, LRScheduler):
+            raise ArgumentError(
+                f"LearningRate: expected a scheduler, got {type(scheduler).__name__}. "
+                "Give one of minicnn.optim.lr_scheduler."
+            )
+        if every not in ("epoch", "batch"):
+            raise ArgumentError(f'LearningRate: every must be "epoch" or "batch", got {every!r}.')
+        watches = isinstance(scheduler, ReduceLROnPlateau)
+        if watches and every == "batch":
+            raise ArgumentError(
+                "LearningRate: ReduceLROnPlateau compares epochs. Use every='epoch'."
+            )
+        self.scheduler, self.every, self.monitor, self._watches = scheduler, every, monitor, watches
+
+    def on_train_begin(self) -> None:
+        if self.scheduler.optimizer is not self.trainer.optimizer:
+            raise ArgumentError(
+                "LearningRate: the scheduler belongs to another optimizer than the Trainer's. "
+                "Make both of the same."
+            )
+
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+        if self.every == "batch":
+            self.scheduler.step()
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        if self.every == "batch":
+            return
+        if not self._watches:
+            self.scheduler.step()
+            return
+        name = self.monitor or ("val_loss" if "val_loss" in logs else "loss")
+        if name not in logs:
+            raise ArgumentError(
+                f"LearningRate: nothing is called {name!r}. Use one of {', '.join(logs)}; "
+                "names with val_ need a validation set."
+            )
+        self.scheduler.step(logs[name])  # type: ignore[call-arg]  # that of ReduceLROnPlateau
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.scheduler.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.scheduler.load_state_dict(dict(state))
+
+
 class CSVLogger(Callback):
     """The history as a CSV file, complete after every epoch (see `History.to_csv`)."""
+
+    order = 20  # after the checkpoint, which holds the folder's lock
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)

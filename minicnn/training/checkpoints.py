@@ -7,9 +7,10 @@ import math
 import os
 import platform
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from minicnn import io
 from minicnn.errors import CheckpointError, TrainingError
 from minicnn.io.atomic import remove_leftovers
 from minicnn.training.callbacks import Callback, Logs, Monitor
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 LAST, BEST, INTERRUPTED = "last.safetensors", "best.safetensors", "interrupted.safetensors"
 RUN = "run.json"
@@ -49,10 +53,12 @@ class ModelCheckpoint(Callback):
         self.folder = Path(folder)
         self.monitor = Monitor(monitor)
         self.overwrite = overwrite
+        self._lock: FileLock | None = None
 
     def on_train_begin(self) -> None:
         self._started = time.perf_counter()
         io.check_writable(self.folder)
+        self._lock = _locked(self.folder)
         if not self.overwrite:
             self._refuse_to_lose()
         for name in (LAST, BEST, INTERRUPTED, RUN):
@@ -76,6 +82,11 @@ class ModelCheckpoint(Callback):
             path = self.folder / INTERRUPTED
             io.save_weights(self.trainer.model, path, config=self.trainer.config)
         self._write_page()
+
+    def close(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def state_dict(self) -> dict[str, Any]:
         return self.monitor.state_dict()
@@ -104,12 +115,26 @@ class ModelCheckpoint(Callback):
             )
 
     def _bring_best(self) -> None:
-        """A run resumed into a new folder takes its best epoch along."""
+        """A run resumed into a new folder takes its best epoch along.
+
+        If that file is lost, the epoch that is resumed is the best there is.
+        """
         origin = self.trainer.resumed_from
         source = self.folder / BEST if origin is None else origin.parent / BEST
         if source.exists() and not (self.folder / BEST).exists():
             content = source.read_bytes()
             io.atomic_write(self.folder / BEST, lambda file: file.write(content))
+        elif not source.exists() and self.monitor.best is not None:
+            epoch = self.trainer.finished_epochs - 1
+            warnings.warn(
+                f"{source} is gone: of the epochs before this resumption only the last one, "
+                f"{epoch + 1}, can become the best.",
+                stacklevel=2,
+            )
+            self.monitor.best = None
+            values = self.trainer.history.history
+            self.monitor.improved(epoch, {name: column[-1] for name, column in values.items()})
+            self.trainer.save(self.folder / BEST)
 
     def _write_page(self) -> None:
         page = describe_run(self.trainer)
@@ -121,6 +146,26 @@ class ModelCheckpoint(Callback):
         page["seconds"] = round(time.perf_counter() - self._started, 3)
         text = json.dumps(_plain(page), indent=2, allow_nan=False)
         io.atomic_write_text(self.folder / RUN, text + "\n")
+
+
+def _locked(folder: Path) -> FileLock:
+    """Hold the folder: two trainings in it would overwrite each other's files.
+
+    The operating system lets go of the lock when the process ends, however it ends.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as reason:
+        raise TrainingError(
+            f"another training is writing into {folder} at this moment. "
+            "Choose another folder, or wait until it has ended."
+        ) from reason
+    except (OSError, NotImplementedError):  # a file system without locks
+        pass
+    return lock
 
 
 def describe_run(trainer: Any) -> dict[str, Any]:

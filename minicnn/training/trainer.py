@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import autograd, io, nn
+from minicnn import autograd, data, io, nn, optim
 from minicnn.creation import from_numpy
 from minicnn.errors import ArgumentError, TrainingError
 from minicnn.tensor import Tensor
@@ -104,6 +104,7 @@ class Trainer:
         """
         if not isinstance(epochs, int) or epochs < 0:
             raise ArgumentError(f"Trainer.fit: epochs must be an integer ≥ 0, got {epochs!r}.")
+        _require_parts(self.model, self.optimizer, self.loss)
         _require_batches(train, "training")
         if validation is not None:
             _require_batches(validation, "validation")
@@ -159,12 +160,15 @@ class Trainer:
 
     def evaluate(self, loader: Any) -> dict[str, float]:
         """{"loss": …, "accuracy": …} over all batches, in eval mode, without gradients."""
+        if not callable(self.loss):
+            raise ArgumentError("Trainer.evaluate: no loss was given. Use nn.CrossEntropyLoss().")
         _require_batches(loader, "evaluation")
         means = Means(self.metrics)
         with evaluating(self.model):
             for images, labels in loader:
                 logits = self.model(images)
                 loss = self.loss(logits, self._targets(logits, labels))
+                self._require_number(loss.item(), means.samples, images)
                 means.add(loss.item(), logits.numpy(), labels.numpy())
                 if self._interrupt:
                     break
@@ -288,15 +292,29 @@ class Trainer:
     def _require_finite(self, loss: float, epoch: int, batch: int, images: Tensor) -> None:
         if math.isfinite(loss):
             return
-        if not np.isfinite(images.numpy()).all():
-            remedy = "Images of this batch hold NaN or infinity: look at the data."
-        else:
+        remedy = _spoilt(images)
+        if not remedy:
             rates = ", ".join(f"{g['lr']:g}" for g in self.optimizer.state_dict()["param_groups"])
             remedy = f"Lower the learning rate (now {rates}), or scale the images to [0, 1]."
         raise TrainingError(
             f"Trainer: the loss is {loss} in epoch {epoch + 1}, batch {batch + 1}. {remedy} "
             "Checkpoints of earlier epochs are intact."
         )
+
+    def _require_number(self, loss: float, before: int, images: Tensor) -> None:
+        """NaN has no class: argmax would call every image the first one, and count it right."""
+        if math.isnan(loss):
+            remedy = _spoilt(images) or "The weights or the labels are: look at both."
+            raise TrainingError(
+                f"Trainer.evaluate: the loss is nan in the batch after image {before}. {remedy}"
+            )
+
+
+def _spoilt(images: Any) -> str:
+    """What to say if a batch itself is not finite, else ""."""
+    if np.isfinite(images.numpy()).all():
+        return ""
+    return "Images of this batch hold NaN or infinity: look at the data."
 
 
 @contextmanager
@@ -323,8 +341,44 @@ def _batches(data: Any, batch_size: int) -> Iterable[Any]:
     return (data[i : i + batch_size] for i in range(0, len(data), batch_size))
 
 
+def _require_parts(model: Any, optimizer: Any, loss: Any) -> None:
+    """An ArgumentError unless these can be trained: the optimizer steps this model's weights."""
+    for what, value, wanted in (
+        ("the model", model, nn.Module),
+        ("the optimizer", optimizer, optim.Optimizer),
+    ):
+        if not isinstance(value, wanted):
+            raise ArgumentError(
+                f"Trainer: {what} must be of minicnn.{'nn' if wanted is nn.Module else 'optim'}, "
+                f"got {type(value).__name__}. "
+                "Use Trainer(model, optim.Adam(model.parameters()), nn.CrossEntropyLoss())."
+            )
+    if not callable(loss):
+        raise ArgumentError(
+            f"Trainer: the loss must be a function of (logits, labels), got {loss!r}. "
+            "Use nn.CrossEntropyLoss()."
+        )
+    ours = {id(p) for p in model.parameters()}
+    stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    if not ours & stepped:
+        raise ArgumentError(
+            "Trainer: the optimizer has none of this model's parameters, so nothing would be "
+            "learned. Make it after the model, of model.parameters()."
+        )
+
+
 def _require_batches(loader: Any, purpose: str) -> None:
-    """A TrainingError if the loader says it has no batches; one without a length is believed."""
+    """Raise if the loader says it has no batches; one without a length is believed."""
+    if isinstance(loader, data.Dataset):
+        raise ArgumentError(
+            f"Trainer: the {purpose} data is a {type(loader).__name__}, which gives single images. "
+            "Give batches: DataLoader(dataset, batch_size=32)."
+        )
+    if not hasattr(loader, "__iter__") and not hasattr(loader, "__getitem__"):
+        raise ArgumentError(
+            f"Trainer: the {purpose} data must give (images, labels) batches, "
+            f"got {type(loader).__name__}. Use a DataLoader."
+        )
     if not hasattr(loader, "__len__") or len(loader) > 0:
         return
     images = len(loader.dataset) if hasattr(loader, "dataset") else 0
