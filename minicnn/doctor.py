@@ -6,6 +6,7 @@ Every function looks, and none fails: what cannot be found out is said in words.
 from __future__ import annotations
 
 import ctypes
+import difflib
 import importlib.util
 import os
 import platform
@@ -28,6 +29,8 @@ _VECTORS = (
     ("neon", 128, "NEON"),
     ("fp-armv8", 128, "NEON"),
 )
+# What minicnn itself reads from the environment.
+KNOWN = ("MINICNN_BACKEND", "MINICNN_NUM_THREADS", "MINICNN_CACHE_DIR", "MINICNN_DEBUG")
 _VARIABLES = ("MINICNN_", "NUMBA_", "OMP_", "OPENBLAS_", "MKL_", "CUDA_VISIBLE_DEVICES")
 
 
@@ -120,7 +123,26 @@ def kernels() -> Facts:
 
 def settings() -> Facts:
     """The environment variables that are set and change something here."""
-    return {k: v for k, v in sorted(os.environ.items()) if k.startswith(_VARIABLES)}
+    found = {k: v for k, v in sorted(os.environ.items()) if k.startswith(_VARIABLES)}
+    for name in found:
+        if name.startswith("MINICNN_") and name not in KNOWN:
+            near = difflib.get_close_matches(name, KNOWN, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            found[name] += f" (unknown, and without effect{hint})"
+    return found
+
+
+def problems() -> list[str]:
+    """What is wrong here so that nothing could be computed, a line each."""
+    from minicnn.kernels import current_backend, threads
+
+    found = []
+    for ask in (threads.get_num_threads, lambda: current_backend().source_of("conv2d")):
+        try:
+            ask()
+        except (MiniCNNError, ImportError) as error:
+            found.append(str(error))
+    return found
 
 
 # ------------------------------------------------------------------------------- compiling ahead

@@ -54,8 +54,7 @@ def assert_same_bits(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None
 
 
 def files(folder: Path) -> list[str]:
-    """The folder's files, but for the lock."""
-    return sorted(p.name for p in Path(folder).iterdir() if p.name != ".lock")
+    return sorted(p.name for p in Path(folder).iterdir())
 
 
 WHOLE_RUN = ["best.safetensors", "history.csv", "last.safetensors", "run.json"]

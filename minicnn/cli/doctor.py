@@ -8,8 +8,10 @@ import time
 import click
 
 from minicnn import doctor
+from minicnn.cli.app import say_error
 from minicnn.cli.compiling import Compiling
 from minicnn.cli.options import Page, compute_with, computing, option
+from minicnn.errors import MiniCNNError
 
 DTYPES = ("float32", "float64")
 
@@ -22,7 +24,8 @@ DTYPES = ("float32", "float64")
     help="Compile all CPU kernels now, so that no later start waits.",
 )
 @computing
-def command(warm: bool, backend: str | None, threads: int | None) -> None:
+@click.pass_context
+def command(ctx: click.Context, warm: bool, backend: str | None, threads: int | None) -> None:
     """What minicnn found on this machine: versions, cores and threads, SIMD,
     GPU (or why none), caches, and which rung each kernel comes from.
 
@@ -42,6 +45,10 @@ def command(warm: bool, backend: str | None, threads: int | None) -> None:
         click.echo(title)
         for name, value in facts.items():
             click.echo(wrapped(name, value))
+    wrong = doctor.problems()
+    for problem in wrong:
+        say_error(MiniCNNError(problem))
+    ctx.exit(1 if wrong else 0)
 
 
 def wrapped(name: str, value: str) -> str:

@@ -74,6 +74,12 @@ def compute_with(backend: str | None, count: int | None) -> None:
     """Compute on this rung, with so many threads, until the command ends."""
     ctx = click.get_current_context()
     if count is not None:
+        if count > threads.available():
+            click.echo(
+                f"minicnn: --threads {count} is more than the {threads.available()} cores that "
+                f"this process may use: taking {threads.available()}.",
+                err=True,
+            )
         before = threads.get_num_threads()
         threads.set_num_threads(count)
         ctx.call_on_close(lambda: threads.set_num_threads(before))

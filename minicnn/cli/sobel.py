@@ -20,7 +20,7 @@ from minicnn import from_numpy, nn, no_grad, tensor
 from minicnn.cli.options import Page, compute_with, computing, option
 from minicnn.cli.predict import as_array, open_image
 from minicnn.cli.progress import facts
-from minicnn.errors import DataError
+from minicnn.errors import ArgumentError, DataError
 from minicnn.kernels import current_backend
 
 GX = ((1, 0, -1), (2, 0, -2), (1, 0, -1))
@@ -60,6 +60,7 @@ def command(image: str | None, out: Path, backend: str | None, threads: int | No
         from minicnn.datasets import sample_photo
 
         image = str(sample_photo())
+    refuse_to_overwrite(image, out)
     grey = as_array(open_image(image))
     gx, gy, magnitude = edges(grey, image)
     draw(grey[0], gx, gy, magnitude, out)
@@ -70,6 +71,16 @@ def command(image: str | None, out: Path, backend: str | None, threads: int | No
         backend=current_backend().name,
         file=out,
     )
+
+
+def refuse_to_overwrite(image: str, out: Path) -> None:
+    """An ArgumentError if the picture would replace the image that it is of, or a folder."""
+    if out.is_dir() or not out.name:
+        raise ArgumentError(f"--out {out}: a folder. Name a file in it, such as {out}/edges.png.")
+    if Path(image).exists() and out.exists() and out.samefile(image):
+        raise ArgumentError(
+            f"--out {out} is the image itself, which would be lost. Choose another name."
+        )
 
 
 def sobel_layer() -> nn.Conv2d:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -85,6 +86,8 @@ class ModelCheckpoint(Callback):
 
     def close(self) -> None:
         if self._lock is not None:
+            with contextlib.suppress(OSError):  # Windows deletes no file that is open
+                Path(self._lock.lock_file).unlink()
             self._lock.release()
             self._lock = None
 

@@ -41,10 +41,16 @@ def test_doctor_shows_which_rung_a_kernel_comes_from(minicnn_):
 def test_doctor_survives_bad_settings():
     nowhere = "/dev/null/cache"
     variables = {
-        "MINICNN_BACKEND": "fast", "MINICNN_NUM_THREADS": "many", "MINICNN_CACHE_DIR": nowhere
+        "MINICNN_BACKEND": "fast", "MINICNN_NUM_THREADS": "many", "MINICNN_CACHE_DIR": nowhere,
+        "MINICNN_BACKENDS": "numpy",
     }  # fmt: skip
     done = finished("doctor", env={**os.environ, **variables})
-    assert done.code == 0, done.err
+    assert done.code == 1
+    complaints = done.err.splitlines()
+    assert len(complaints) == 2
+    assert "MINICNN_NUM_THREADS='many'" in complaints[0]
+    assert "unknown backend 'fast'" in complaints[1]
+    assert "MINICNN_BACKENDS numpy (unknown, and without effect; did you mean" in done.out
     assert "unknown backend 'fast'" in done.out
     assert "'many'" in done.out
     assert f"cannot write {nowhere}" in " ".join(done.out.split())

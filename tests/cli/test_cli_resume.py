@@ -36,6 +36,15 @@ def test_resume_gives_the_bits_of_an_uninterrupted_run(minicnn_, trained):
         np.testing.assert_array_equal(best.model_state[key].numpy(), weights.numpy())
 
 
+def test_a_run_without_a_finished_epoch_answers_nothing(minicnn_):
+    """The folder that a run leaves which failed, or was killed, in its first epoch."""
+    arguments = ("train", *TINY, "--epochs", "1", "--no-pictures", "--lr", "1e30", "--out", "bad")
+    require_one_line(minicnn_(*arguments), 1, "the loss is")
+    assert sorted(p.name for p in Path("bad").iterdir()) == ["last.safetensors"]
+    for ask in (("evaluate", "bad"), ("summary", "bad")):
+        require_one_line(minicnn_(*ask), 1, "untrained", "minicnn train --resume bad")
+
+
 def test_resume_without_a_name_takes_the_newest_run(minicnn_):
     arguments = ("train", *TINY, "--epochs", "1", "--no-pictures")
     minicnn_(*arguments)

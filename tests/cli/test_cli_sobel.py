@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers_cli import require_one_line
 from PIL import Image
 
 import minicnn
@@ -45,6 +46,22 @@ def test_sobel_sees_a_vertical_edge_as_vertical():
     np.testing.assert_array_equal(gx[0], [0, -4, -4, 0])  # darker on the left
     assert not gy.any()
     np.testing.assert_array_equal(magnitude, np.abs(gx))
+
+
+def test_sobel_never_overwrites_the_image_it_reads(minicnn_):
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save("drawing.png")
+    before = Path("drawing.png").read_bytes()
+    Path("link.png").symlink_to("drawing.png")
+    for out in ("drawing.png", "./drawing.png", "link.png"):
+        require_one_line(minicnn_("sobel", "drawing.png", "-o", out), 1, "is the image itself")
+    assert Path("drawing.png").read_bytes() == before
+    require_one_line(minicnn_("sobel", "drawing.png", "-o", "."), 1, "a folder. Name a file")
+
+
+def test_more_threads_than_cores_are_said_to_be_cut(minicnn_):
+    done = minicnn_("sobel", "--threads", "4096")
+    assert done.code == 0
+    assert "--threads 4096 is more than the" in done.err
 
 
 def test_sobel_draws_the_shipped_photograph(minicnn_):
