@@ -21,6 +21,7 @@ from minicnn.ops.elementwise_loss import (
 )
 from minicnn.ops.linear import linear
 from minicnn.ops.loss import cross_entropy, nll_loss, one_hot
+from minicnn.ops.pad import pad
 from minicnn.ops.pool import max_pool2d
 from minicnn.ops.unfold import fold, unfold
 from minicnn.tensor import Tensor
@@ -45,6 +46,7 @@ __all__ = [
     "mse_loss",
     "nll_loss",
     "one_hot",
+    "pad",
     "relu",
     "relu6",
     "sigmoid",
