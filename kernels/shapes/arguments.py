@@ -1,0 +1,40 @@
+"""Arguments of an op as plain integers, one per axis."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from ..errors import ArgumentError
+from .formulas import Pair
+
+
+def integer(value: Any, name: str, *, op: str) -> int:
+    """Return `value` as an int; 2.0 and True are refused, as PyTorch refuses them."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise ArgumentError(f"{op}: {name} must be an integer, got {value!r}. Use {name}=1.")
+    return operator.index(value)
+
+
+def integers(value: Any, count: int, name: str, *, op: str) -> tuple[int, ...]:
+    """Return `value`, one integer for all `count` axes or one for each, as a tuple."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    try:
+        if len(values) in (1, count) and not any(isinstance(v, bool) for v in values):
+            given = tuple(operator.index(v) for v in values)
+            return given if len(given) == count else given * count
+    except TypeError:
+        pass
+    wanted, *axes = {
+        1: ("an integer",),
+        2: ("an integer or two", "(2, 1) for height and width"),
+        3: ("an integer or three", "(3, 2, 1) for depth, height and width"),
+    }[count]
+    remedy = " or ".join([f"{name}=2", *(f"{name}={example}" for example in axes)])
+    raise ArgumentError(f"{op}: {name} must be {wanted}, got {value!r}. Use {remedy}.")
+
+
+def pair(value: Any, name: str, *, op: str) -> Pair:
+    """Return `value`, one integer for both axes or two, as (height, width)."""
+    height, width = integers(value, 2, name, op=op)
+    return height, width
