@@ -27,9 +27,14 @@ def _shape(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     try:
         shape = tuple(int(n.__index__()) for n in sizes)
     except (AttributeError, TypeError):
-        raise ArgumentError(f"{op}: sizes must be integers, got {sizes}") from None
+        raise ArgumentError(
+            f"{op}: sizes must be integers, got {sizes}. Write zeros(2, 3) or zeros((2, 3))."
+        ) from None
     if any(n < 0 for n in shape):
-        raise ShapeError(f"{op}: sizes must be >= 0, got {shape}")
+        raise ShapeError(
+            f"{op}: sizes must be >= 0, got {shape}."
+            " Leave out a size, or give 0 for an empty tensor."
+        )
     return shape
 
 
@@ -37,7 +42,10 @@ def _number(op: str, value: Any) -> Any:
     """`value` as a Python number, also from a NumPy scalar or a tensor of one element."""
     number = value.item() if isinstance(value, np.generic | Tensor) else value
     if not isinstance(number, bool | int | float):
-        raise ArgumentError(f"{op}: expected a number, got {type(value).__name__}")
+        raise ArgumentError(
+            f"{op}: expected a number, got {type(value).__name__}."
+            " Give a Python number, such as 0.5."
+        )
     return number
 
 
@@ -64,11 +72,17 @@ def tensor(
         try:
             array = np.array(_plain(data))
         except ValueError:
-            raise ShapeError("tensor: the nested sequences have different lengths") from None
+            raise ShapeError(
+                "tensor: the nested sequences have different lengths."
+                " Give every row the same length."
+            ) from None
         if dtype is None and array.dtype == np.float64:
             array = array.astype(get_default_dtype() if _all_python_floats(data) else array.dtype)
     if array.dtype.kind not in "biuf":
-        raise DtypeError(f"tensor: expected numbers, got {type(data).__name__} of {array.dtype}")
+        raise DtypeError(
+            f"tensor: expected numbers, got {type(data).__name__} of {array.dtype}."
+            " Convert it first, e.g. with data.astype('float32')."
+        )
     wanted = dtypes.as_dtype(array.dtype if dtype is None else dtype, "tensor")
     return _finish(array.astype(wanted, copy=False), device, requires_grad)
 
@@ -92,7 +106,10 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 def from_numpy(array: np.ndarray) -> Tensor:
     """A tensor that shares the array's memory."""
     if not isinstance(array, np.ndarray):
-        raise DtypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
+        raise DtypeError(
+            f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}."
+            " Use minicnn.tensor(...) for lists and numbers."
+        )
     dtypes.as_dtype(array.dtype, "from_numpy")
     return Tensor(array)
 
@@ -180,7 +197,9 @@ def arange(
         start, end = 0, start
     start, end, step = (_number("arange", v) for v in (start, end, step))
     if step == 0 or (end - start) / step < 0:
-        raise ArgumentError(f"arange: the step {step} does not lead from {start} to {end}")
+        raise ArgumentError(
+            f"arange: the step {step} does not lead from {start} to {end}. Change its sign."
+        )
     if dtype is None:
         dtype = dtypes.result_type(start, end, step)
     count = math.ceil((end - start) / step)

@@ -39,7 +39,10 @@ def set_default_dtype(dtype: Any) -> None:
     """What Python floats, and functions of integers, become: float32 (at first) or float64."""
     found = as_dtype(dtype, "set_default_dtype")
     if found not in (float32, float64):
-        raise DtypeError(f"set_default_dtype: expected float32 or float64, got {found}")
+        raise DtypeError(
+            f"set_default_dtype: expected float32 or float64, got {found}."
+            " Use set_default_dtype(minicnn.float32)."
+        )
     _defaults[2] = found
 
 

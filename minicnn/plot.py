@@ -390,5 +390,8 @@ def _record(model: Any, x: Tensor, layer: str) -> np.ndarray:
     finally:
         handle.remove()
     if not found:
-        raise ArgumentError(f"plot.feature_maps: forward never calls the layer {layer!r}.")
+        raise ArgumentError(
+            f"plot.feature_maps: forward never calls the layer {layer!r}."
+            " Name one that it calls; model.named_modules() lists them."
+        )
     return found[0]

@@ -52,7 +52,9 @@ def _checked(seed: Any) -> int:
     try:
         value = int(seed)
     except (TypeError, ValueError):
-        raise ArgumentError(f"manual_seed: the seed must be an integer, got {seed!r}") from None
+        raise ArgumentError(
+            f"manual_seed: the seed must be an integer, got {seed!r}. Use manual_seed(0)."
+        ) from None
     return value % 2**64
 
 

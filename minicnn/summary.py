@@ -17,6 +17,7 @@ import numpy as np
 from minicnn import autograd, random
 from minicnn.errors import ArgumentError
 from minicnn.kernels import use_backend
+from minicnn.nn.module import Module
 from minicnn.shapes_only import Field, Pair, ShapesBackend
 
 # ------------------------------------------------------------------------------- the public face
@@ -94,6 +95,10 @@ def summary(model: Any, input_size: Sequence[int], batch_size: int = 1) -> Summa
         ArgumentError: an input_size that is not a tuple of positive integers.
         ShapeError: a size that some layer cannot take; the message names the layer.
     """
+    if not isinstance(model, Module):
+        raise ArgumentError(
+            f"summary: expected a Module, got {type(model).__name__}. Give the network first."
+        )
     size = tuple(input_size) if isinstance(input_size, Sequence) else (input_size,)
     if not size or not all(isinstance(n, int | np.integer) and n > 0 for n in (*size, batch_size)):
         raise ArgumentError(

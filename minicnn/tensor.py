@@ -135,7 +135,7 @@ class Tensor(Arithmetic, Reduction, Shaping, InPlace):
 
     def __len__(self) -> int:
         if not self.ndim:
-            raise TypeError("len() of a tensor without dimensions")
+            raise TypeError("len() of a tensor without dimensions. Use .numel().")
         return self.array.shape[0]
 
     def __repr__(self) -> str:
@@ -149,7 +149,10 @@ class Tensor(Arithmetic, Reduction, Shaping, InPlace):
     def item(self) -> Any:
         """The single element as a Python number."""
         if self.array.size != 1:
-            raise ShapeError(f"item: a tensor of shape {self.array.shape} has no single value")
+            raise ShapeError(
+                f"item: a tensor of shape {self.array.shape} has no single value."
+                " Use .tolist(), or index one element."
+            )
         return self.array.item()
 
     def tolist(self) -> Any:
@@ -189,12 +192,14 @@ class Tensor(Arithmetic, Reduction, Shaping, InPlace):
 
     def __index__(self) -> int:
         if self.array.dtype.kind not in "iu":
-            raise TypeError(f"only an integer tensor can be an index, got {self.dtype}")
+            raise TypeError(
+                f"only an integer tensor can be an index, got {self.dtype}. Convert with .long()."
+            )
         return self.item()
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self.ndim:
-            raise TypeError("iteration over a tensor without dimensions")
+            raise TypeError("iteration over a tensor without dimensions. Use .item().")
         return (self[i] for i in range(len(self)))
 
     def __contains__(self, value: Any) -> bool:
@@ -331,7 +336,10 @@ class Tensor(Arithmetic, Reduction, Shaping, InPlace):
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHook:
         """Call `hook(gradient)` when this gradient is ready; what it returns replaces it."""
         if not self._requires_grad:
-            raise AutogradError("register_hook: this tensor does not require a gradient")
+            raise AutogradError(
+                "register_hook: this tensor does not require a gradient."
+                " Call .requires_grad_() first."
+            )
         if self._node is None:
             self._hooks = hooks = self._hooks if self._hooks is not None else []
         else:
@@ -342,7 +350,9 @@ class Tensor(Arithmetic, Reduction, Shaping, InPlace):
     def retain_grad(self) -> None:
         """Keep this intermediate result's gradient in `.grad`, as leaves do."""
         if not self._requires_grad:
-            raise AutogradError("retain_grad: this tensor does not require a gradient")
+            raise AutogradError(
+                "retain_grad: the tensor does not require a gradient. Call .requires_grad_() first."
+            )
         if self._node is not None and not self._retains_grad:
             self._retains_grad = True
             self._node._retained.append(weakref.ref(self))

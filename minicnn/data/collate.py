@@ -43,7 +43,9 @@ def collate(batch: Sequence[Any], indices: Sequence[Any] | None = None) -> Any:
     if isinstance(batch, Columns):
         return list(batch.columns)
     if len(batch) == 0:
-        raise DataError("default_collate: the batch has no samples")
+        raise DataError(
+            "default_collate: the batch has no samples. Give it a list of at least one."
+        )
     return _batch(batch, _Names(indices, ""))
 
 

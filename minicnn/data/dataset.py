@@ -47,7 +47,9 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
 
     def __init__(self, *tensors: Any) -> None:
         if not tensors:
-            raise ArgumentError("TensorDataset: give at least one tensor")
+            raise ArgumentError(
+                "TensorDataset: give at least one tensor. Write TensorDataset(images, labels)."
+            )
         self.tensors = tuple(t if isinstance(t, Tensor) else Tensor(np.asarray(t)) for t in tensors)
         shapes = [tuple(t.shape) for t in self.tensors]
         if not all(shapes) or len({shape[0] for shape in shapes}) > 1:
@@ -55,6 +57,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
             raise DataError(
                 f"TensorDataset: shapes {listed}: every tensor needs the same first dimension, "
                 "the number of samples."
+                " Cut them to the same number."
             )
 
     def __len__(self) -> int:
@@ -93,9 +96,14 @@ class ConcatDataset(Dataset[T]):
     def __init__(self, datasets: Iterable[Any]) -> None:
         self.datasets = list(datasets)
         if not self.datasets:
-            raise ArgumentError("ConcatDataset: give at least one dataset")
+            raise ArgumentError(
+                "ConcatDataset: give at least one dataset. Write ConcatDataset([first, second])."
+            )
         if any(isinstance(dataset, IterableDataset) for dataset in self.datasets):
-            raise ArgumentError("ConcatDataset: an IterableDataset has no length and no indices")
+            raise ArgumentError(
+                "ConcatDataset: an IterableDataset has no length and no indices."
+                " Iterate over them in turn."
+            )
         self.cumulative_sizes = list(itertools.accumulate(map(len, self.datasets)))
 
     def __len__(self) -> int:
@@ -103,7 +111,10 @@ class ConcatDataset(Dataset[T]):
 
     def __getitem__(self, index: Any) -> T:
         if not -len(self) <= index < len(self):
-            raise IndexError(f"ConcatDataset: index {index} is outside {len(self)} samples")
+            raise IndexError(
+                f"ConcatDataset: index {index} is outside {len(self)} samples."
+                " Use an index from 0 to one below its length."
+            )
         index %= len(self)
         which = bisect_right(self.cumulative_sizes, index)
         before = self.cumulative_sizes[which - 1] if which else 0
@@ -129,6 +140,7 @@ def random_split(
         raise ArgumentError(
             f"random_split: lengths {list(lengths)} must be >= 0 and add up to the {n} samples of "
             "the dataset, or be fractions that add up to 1."
+            " Correct the lengths."
         )
     order = random.generator(generator).permutation(n).tolist()
     ends = itertools.accumulate(counts)
@@ -144,6 +156,7 @@ def _counts(n: int, lengths: Sequence[int | float]) -> list[int]:
         raise ArgumentError(
             f"random_split: fractions {list(lengths)} must be >= 0 and add up to 1, "
             f"not to {sum(lengths):g}."
+            " Correct the fractions."
         )
     counts = [math.floor(n * fraction) for fraction in lengths]
     for i in range(n - sum(counts)):

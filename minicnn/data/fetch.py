@@ -41,7 +41,8 @@ def _read(dataset: Any, index: Any) -> Any:
         return dataset[index]
     except StopIteration as error:  # would end the loader's epoch in silence
         raise DataError(
-            f"{describe(dataset)}: reading sample {index!r} raised StopIteration"
+            f"{describe(dataset)}: reading sample {index!r} raised StopIteration."
+            " Raise IndexError for an index that is not there."
         ) from error
     except Exception as error:
         error.add_note(f"while reading sample {index!r} of {describe(dataset)}")

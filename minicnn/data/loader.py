@@ -93,18 +93,26 @@ class DataLoader:
         require_count("DataLoader", "num_workers", self.num_workers, least=0)
         require_count("DataLoader", "prefetch_factor", self.prefetch_factor, least=1)
         if not self.timeout >= 0:
-            raise ArgumentError(f"DataLoader: timeout must be >= 0 seconds, got {self.timeout}")
+            raise ArgumentError(
+                f"DataLoader: timeout must be >= 0 seconds, got {self.timeout}. 0 waits forever."
+            )
         if generator is not None and seed is not None:
-            raise ArgumentError("DataLoader: give a generator or a seed, not both")
+            raise ArgumentError(
+                "DataLoader: give a generator or a seed, not both. Leave one of them out."
+            )
         if sampler is not None and self.shuffle:
             raise ArgumentError("DataLoader: a sampler decides the order; do not shuffle as well")
         alone = (batch_size == 1, not self.shuffle, sampler is None, not self.drop_last)
         if batch_sampler is not None and not all(alone):
             raise ArgumentError(
-                "DataLoader: a batch_sampler replaces batch_size, shuffle, sampler and drop_last"
+                "DataLoader: a batch_sampler replaces batch_size, shuffle, sampler and drop_last."
+                " Leave those out."
             )
         if batch_size is None and self.drop_last:
-            raise ArgumentError("DataLoader: drop_last needs batches, not batch_size=None")
+            raise ArgumentError(
+                "DataLoader: drop_last needs batches, not batch_size=None."
+                " Give a batch_size, or leave drop_last out."
+            )
         if self._iterable:
             if self.shuffle or sampler is not None or batch_sampler is not None:
                 raise ArgumentError(
@@ -242,7 +250,8 @@ class DataLoader:
             seed, epoch = int(state["seed"]), int(state["epoch"])
         except (KeyError, TypeError, ValueError):
             raise ArgumentError(
-                f"DataLoader.load_state_dict: expected {{'seed': …, 'epoch': …}}, got {state!r}"
+                f"DataLoader.load_state_dict: expected {{'seed': …, 'epoch': …}}, got {state!r}."
+                " Give what state_dict() returned."
             ) from None
         self._seed, self._epoch, self._spawned_under = seed, epoch, None
 
@@ -282,5 +291,8 @@ def _fixed_seed(given: Any) -> int | None:
     if hasattr(given, "__index__"):
         return given.__index__() % 2**64
     if not isinstance(given, random.Generator | np.random.Generator):
-        raise ArgumentError(f"DataLoader: expected a seed or a generator, got {given!r}")
+        raise ArgumentError(
+            f"DataLoader: expected a seed or a generator, got {given!r}."
+            " Use generator=0, or a numpy.random.Generator."
+        )
     return int(random.generator(given).integers(2**63))

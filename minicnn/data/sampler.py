@@ -59,7 +59,10 @@ class RandomSampler(Sampler[int]):
         generator: Any = None,
     ) -> None:
         if num_samples is not None and num_samples < 1:
-            raise ArgumentError(f"RandomSampler: num_samples must be >= 1, got {num_samples}")
+            raise ArgumentError(
+                f"RandomSampler: num_samples must be >= 1, got {num_samples}."
+                " Leave it out to draw each sample once."
+            )
         self.data_source = data_source
         self.replacement = replacement
         self._num_samples = num_samples
@@ -111,4 +114,6 @@ class BatchSampler(Sampler[list[int]]):
 def require_count(owner: str, name: str, value: Any, least: int) -> None:
     """ArgumentError unless `value` is an integer of at least `least`."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-        raise ArgumentError(f"{owner}: {name} must be an integer >= {least}, got {value!r}")
+        raise ArgumentError(
+            f"{owner}: {name} must be an integer >= {least}, got {value!r}. Correct that argument."
+        )

@@ -134,6 +134,7 @@ def _checked_classes(names: list[str], wanted: Sequence[str] | None) -> list[str
     if unknown or not chosen or len(set(chosen)) < len(chosen):
         raise ArgumentError(
             f"AnimalSilhouettes: classes {chosen} must be different ones of {', '.join(names)}."
+            " Leave the argument out for all of them."
         )
     return chosen
 
@@ -170,13 +171,20 @@ def read_archive(path: str | os.PathLike[str]) -> Archive:
         ) from error
     found = f"images {images.dtype} {images.shape}, labels {labels.dtype} {labels.shape}"
     if images.dtype != np.uint8 or images.shape[1:] != (SIZE, SIZE):
-        raise DataError(f"{path}: expected images uint8 (N, {SIZE}, {SIZE}), found {found}.")
+        raise DataError(
+            f"{path}: expected images uint8 (N, {SIZE}, {SIZE}), found {found}."
+            " Install the package again."
+        )
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1] or names.ndim != 1:
-        raise DataError(f"{path}: expected one integer label for each image, found {found}.")
+        raise DataError(
+            f"{path}: expected one integer label for each image, found {found}."
+            " Install the package again."
+        )
     if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < len(names):
         raise DataError(
             f"{path}: labels reach from {labels.min()} to {labels.max()}, but there are "
             f"{len(names)} class names."
+            " Install the package again."
         )
     return images, labels.astype(np.int64), names.astype(str).tolist()
 

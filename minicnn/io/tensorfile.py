@@ -116,7 +116,9 @@ def _opened(path: str | os.PathLike[str]):
     except FileNotFoundError as reason:
         raise CheckpointError(f"{path}: no such file. Check the path.") from reason
     except OSError as reason:
-        raise CheckpointError(f"cannot read {path}: {describe(reason)}.") from reason
+        raise CheckpointError(
+            f"cannot read {path}: {describe(reason)}. Check the path and its permissions."
+        ) from reason
     except (safetensors.SafetensorError, TypeError, AttributeError, KeyError) as reason:
         raise CheckpointError(f"{path}: {_diagnosis(path, reason)}") from reason
 

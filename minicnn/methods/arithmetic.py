@@ -7,11 +7,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.autograd import Variable
-from minicnn.kernels.errors import ShapeError
+from minicnn.kernels.errors import DtypeError, ShapeError
 from minicnn.ops import activation, choice, elementwise, linear
 
 if TYPE_CHECKING:
     from minicnn.tensor import Tensor
+
+
+def _require_rank(op: str, rank: int, *operands: Any) -> None:
+    for x in operands:
+        if not isinstance(x, Variable):
+            raise DtypeError(
+                f"{op}: expected a Tensor, got {type(x).__name__}. Use minicnn.tensor(...)."
+            )
+        if x.array.ndim != rank:
+            raise ShapeError(
+                f"{op}: needs {rank} dimensions, got shape {x.array.shape}. Use @ for any rank."
+            )
 
 
 class Arithmetic(Variable):
@@ -122,13 +134,27 @@ class Arithmetic(Variable):
         """The matrix product."""
         return linear.matmul(self, other)
 
-    mm = bmm = matmul
+    def mm(self, mat2: Any) -> Tensor:
+        """The product of two matrices, and of nothing else."""
+        _require_rank("mm", 2, self, mat2)
+        return linear.matmul(self, mat2)
+
+    def bmm(self, mat2: Any) -> Tensor:
+        """The products of two batches (B, n, m) and (B, m, p), one by one, without broadcasting."""
+        _require_rank("bmm", 3, self, mat2)
+        if self.array.shape[0] != mat2.array.shape[0]:
+            raise ShapeError(
+                f"bmm: batches of {self.array.shape[0]} and {mat2.array.shape[0]} matrices. "
+                "Give equally many, or use @, which broadcasts."
+            )
+        return linear.matmul(self, mat2)
 
     def dot(self, other: Tensor) -> Tensor:
         """The inner product of two vectors."""
         if self.ndim != 1 or other.ndim != 1:
             raise ShapeError(
-                f"dot: expected two vectors, got shapes {self.array.shape} and {other.array.shape}"
+                f"dot: expected two vectors, got shapes {self.array.shape} and {other.array.shape}."
+                " Use @ for matrices."
             )
         return linear.matmul(self, other)
 

@@ -41,12 +41,14 @@ class InPlace(Variable):
         if result.array.shape != self.array.shape:
             raise ShapeError(
                 f"{op}: the result has shape {result.array.shape}, which does not fit into "
-                f"{self.array.shape}"
+                f"{self.array.shape}."
+                " Use the operator without '=', which makes a new tensor."
             )
         if not dtypes.can_cast(result.array.dtype, self.array.dtype):
             raise DtypeError(
                 f"{op}: the result is {result.array.dtype}, which does not fit into "
-                f"{self.array.dtype}"
+                f"{self.array.dtype}."
+                " Use the operator without '=', or convert with .to(dtype) first."
             )
         if result._requires_grad and self._is_view:
             raise AutogradError(

@@ -29,7 +29,9 @@ class Extreme(NamedTuple):
 def _one_name(dim: Dims, axis: Dims, keepdim: bool, keepdims: bool | None) -> tuple[Any, bool]:
     """PyTorch's dim / keepdim, also under NumPy's names axis / keepdims."""
     if dim is not None and axis is not None:
-        raise ArgumentError("give dim or axis, not both: they are two names for one thing")
+        raise ArgumentError(
+            "give dim or axis, not both: they are two names for one thing. Leave one of them out."
+        )
     return (axis if dim is None else dim), bool(keepdim if keepdims is None else keepdims)
 
 

@@ -47,7 +47,9 @@ class Shaping(Variable):
         first = shaping.normalize_axis("flatten", start_dim, self.ndim)
         last = shaping.normalize_axis("flatten", end_dim, self.ndim)
         if first > last:
-            raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+            raise ShapeError(
+                f"flatten: start_dim {start_dim} comes after end_dim {end_dim}. Swap them."
+            )
         sizes = self.array.shape
         return self.reshape(*sizes[:first], math.prod(sizes[first : last + 1]), *sizes[last + 1 :])
 
@@ -115,11 +117,15 @@ class Shaping(Variable):
             sizes = list(split_size)
             if sum(sizes) != total:
                 raise ShapeError(
-                    f"split: sizes {sizes} must add up to {total}, the size of dim {dim}"
+                    f"split: sizes {sizes} must add up to {total}, the size of dim {dim}."
+                    " Correct the sizes."
                 )
         else:
             if split_size < 1:
-                raise ShapeError(f"split: the size of a piece must be at least 1, got {split_size}")
+                raise ShapeError(
+                    f"split: the size of a piece must be at least 1, got {split_size}."
+                    " Use 1 for single rows."
+                )
             starts = range(0, total, split_size) if total else [0]
             sizes = [min(split_size, total - start) for start in starts]
         ends = np.cumsum([0, *sizes]).tolist()

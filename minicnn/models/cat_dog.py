@@ -84,7 +84,9 @@ def _build(
     """[normalize] conv1 relu1 pool1 conv2 … flatten [hidden] dropout logits."""
     for option, value in (("in_channels", in_channels), ("num_classes", num_classes)):
         if value < 1:
-            raise ArgumentError(f"{name}: {option} must be at least 1, got {value}.")
+            raise ArgumentError(
+                f"{name}: {option} must be at least 1, got {value}. Correct that option."
+            )
     H, W = pair(image_size, "image_size", op=name)
     features = FILTERS * _final_size(name, H, blocks) * _final_size(name, W, blocks)
 

@@ -18,7 +18,10 @@ class Normalize(nn.Module):
     def __init__(self, mean: float, std: float) -> None:
         super().__init__()
         if not std > 0:
-            raise ArgumentError(f"Normalize: std must be above 0, got {std}")
+            raise ArgumentError(
+                f"Normalize: std must be above 0, got {std}."
+                " Use the standard deviation of the training images."
+            )
         self.mean, self.std = mean, std
 
     def forward(self, x: Tensor) -> Tensor:

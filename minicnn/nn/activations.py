@@ -38,7 +38,9 @@ class Hardtanh(Module):
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         if not min_val < max_val:
-            raise ArgumentError(f"Hardtanh: min_val {min_val} must be less than max_val {max_val}")
+            raise ArgumentError(
+                f"Hardtanh: min_val {min_val} must be less than max_val {max_val}. Swap them."
+            )
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
 
     def forward(self, input: Tensor) -> Tensor:

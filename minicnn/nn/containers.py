@@ -26,7 +26,8 @@ class _Numbered(Module):
     def _put(self, name: str, item: Any) -> None:
         if not isinstance(item, Module):
             raise ArgumentError(
-                f"{type(self).__name__}: item {name!r} is not a Module but a {type(item).__name__}"
+                f"{type(self).__name__}: item {name!r} is not a Module but a {type(item).__name__}."
+                " Make it one: activations are modules too, nn.ReLU() and not F.relu."
             )
         self.add_module(name, item)
 
@@ -35,7 +36,8 @@ class _Numbered(Module):
         if not -len(names) <= index < len(names):
             raise OutOfRangeError(
                 f"{type(self).__name__}: no item {index} among {len(names)}, "
-                f"which are {-len(names)}..{len(names) - 1}"
+                f"which are {-len(names)}..{len(names) - 1}."
+                " Use an index in that range."
             )
         return names[index]
 
@@ -83,7 +85,8 @@ class _Numbered(Module):
         if not -len(self) <= index <= len(self):
             raise OutOfRangeError(
                 f"{type(self).__name__}.insert: {index} is no place among {len(self)} items, "
-                f"which are {-len(self)}..{len(self)}"
+                f"which are {-len(self)}..{len(self)}."
+                " Use an index in that range."
             )
         before = list(self)
         items = list(before)
@@ -175,7 +178,8 @@ class ModuleDict(Module):
     def __setitem__(self, key: str, module: Module) -> None:
         if not isinstance(module, Module):
             raise ArgumentError(
-                f"ModuleDict: item {key!r} is not a Module but a {type(module).__name__}"
+                f"ModuleDict: item {key!r} is not a Module but a {type(module).__name__}."
+                " Make it one, such as nn.ReLU()."
             )
         self.add_module(key, module)
 
@@ -230,7 +234,8 @@ class ParameterList(_Numbered):
     def _put(self, name: str, item: Any) -> None:
         if not isinstance(item, Tensor):
             raise ArgumentError(
-                f"ParameterList: item {name!r} is not a Tensor but a {type(item).__name__}"
+                f"ParameterList: item {name!r} is not a Tensor but a {type(item).__name__}."
+                " Make it one, with nn.Parameter(minicnn.tensor(...))."
             )
         self.register_parameter(name, item if isinstance(item, Parameter) else Parameter(item))
 

@@ -15,7 +15,7 @@ class Dropout(Module):
         super().__init__()
         if not 0 <= p <= 1:
             raise ArgumentError(
-                f"{type(self).__name__}: p must be a probability from 0 to 1, got {p}"
+                f"{type(self).__name__}: p must be a probability from 0 to 1, got {p}. Use p=0.5."
             )
         self.p, self.inplace = p, inplace
 

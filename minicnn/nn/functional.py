@@ -97,7 +97,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     any thread count. Source: Srivastava et al. 2014.
     """
     if not 0 <= p <= 1:
-        raise ArgumentError(f"dropout: p must be a probability from 0 to 1, got {p}")
+        raise ArgumentError(f"dropout: p must be a probability from 0 to 1, got {p}. Use p=0.5.")
     if not training or p == 0:
         return input
     return dropout_op.dropout(input, p, *random.next_operation())
@@ -113,9 +113,12 @@ def dropout2d(
     """
     op = "dropout2d"
     if not 0 <= p <= 1:
-        raise ArgumentError(f"{op}: p must be a probability from 0 to 1, got {p}")
+        raise ArgumentError(f"{op}: p must be a probability from 0 to 1, got {p}. Use p=0.5.")
     if input.ndim not in (3, 4):
-        raise ShapeError(f"{op}: expected (N, C, H, W), got shape {tuple(input.shape)}")
+        raise ShapeError(
+            f"{op}: expected (N, C, H, W), got shape {tuple(input.shape)}."
+            " Add an axis of one with x[None], or use dropout."
+        )
     if input.ndim == 3:
         warnings.warn(
             f"{op}: shape {tuple(input.shape)} is taken for (N, C, L). For one image (C, H, W) "

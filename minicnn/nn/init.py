@@ -27,7 +27,10 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     if nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else param
         if isinstance(slope, bool) or not isinstance(slope, int | float):
-            raise ArgumentError(f"calculate_gain: the slope must be a number, got {slope!r}")
+            raise ArgumentError(
+                f"calculate_gain: the slope must be a number, got {slope!r}."
+                " Use the negative_slope of the layer."
+            )
         return math.sqrt(2 / (1 + slope**2))
     gains = {"relu": math.sqrt(2), "tanh": 5 / 3, "selu": 0.75, **dict.fromkeys(_GAIN_OF_ONE, 1.0)}
     if nonlinearity not in gains:
@@ -42,7 +45,8 @@ def fans(tensor: Tensor) -> tuple[int, int]:
     """(fan_in, fan_out): how many inputs feed one output, and how many outputs one input feeds."""
     if tensor.ndim < 2:
         raise ShapeError(
-            f"init: fans need a weight of at least 2 dimensions, got shape {tuple(tensor.shape)}"
+            f"init: fans need a weight of at least 2 dimensions, got shape {tuple(tensor.shape)}."
+            " Use uniform_ or normal_ for vectors."
         )
     taps = math.prod(tensor.shape[2:])
     return tensor.shape[1] * taps, tensor.shape[0] * taps
@@ -60,11 +64,14 @@ def _nothing_to_fill(tensor: Tensor) -> bool:
 def _require(op: str, tensor: Tensor, ranks: tuple[int, ...] | None = None) -> None:
     """Raise unless the tensor is floating-point, and has one of the numbers of dimensions."""
     if not tensor.is_floating_point():
-        raise DtypeError(f"{op}: needs a floating-point tensor, got {tensor.dtype}")
+        raise DtypeError(
+            f"{op}: needs a floating-point tensor, got {tensor.dtype}. Convert with .float()."
+        )
     if ranks is not None and tensor.ndim not in ranks:
         raise ShapeError(
             f"{op}: needs {' or '.join(map(str, ranks))} dimensions, got shape "
-            f"{tuple(tensor.shape)}"
+            f"{tuple(tensor.shape)}."
+            " Use another initialisation for this shape."
         )
 
 
@@ -82,7 +89,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any 
     """Fill with numbers drawn from the normal distribution."""
     _require("normal_", tensor)
     if not std >= 0:
-        raise ArgumentError(f"normal_: std must be >= 0, got {std}")
+        raise ArgumentError(f"normal_: std must be >= 0, got {std}. Use its absolute value.")
     return tensor.normal_(mean, std, generator)
 
 
@@ -99,7 +106,8 @@ def trunc_normal_(
     _require("trunc_normal_", tensor)
     if not a <= b or not std > 0:
         raise ArgumentError(
-            f"trunc_normal_: needs a <= b and std > 0, got a = {a}, b = {b}, std = {std}"
+            f"trunc_normal_: needs a <= b and std > 0, got a = {a}, b = {b}, std = {std}."
+            " Correct them."
         )
     z = _truncated((a - mean) / std, (b - mean) / std, tensor.numel(), random.generator(generator))
     values = np.clip((mean + std * z).reshape(tensor.shape), a, b)  # rounding may step out
@@ -166,7 +174,9 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     _require("dirac_", tensor, (3, 4, 5))
     K, C, *taps = tensor.shape
     if groups < 1 or K % groups:
-        raise ArgumentError(f"dirac_: {K} filters do not split into groups={groups}")
+        raise ArgumentError(
+            f"dirac_: {K} filters do not split into groups={groups}. Use a divisor of the filters."
+        )
     values = np.zeros(tensor.shape, tensor.dtype)
     middle = tuple(size // 2 for size in taps)
     for k in range(K):
@@ -185,7 +195,8 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     _require("orthogonal_", tensor)
     if tensor.ndim < 2:
         raise ShapeError(
-            f"orthogonal_: needs at least 2 dimensions, got shape {tuple(tensor.shape)}"
+            f"orthogonal_: needs at least 2 dimensions, got shape {tuple(tensor.shape)}."
+            " Use normal_ for vectors."
         )
     if not tensor.numel():
         return tensor
@@ -216,7 +227,9 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> 
 
 def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     if mode.lower() not in ("fan_in", "fan_out"):
-        raise ArgumentError(f'init: mode must be "fan_in" or "fan_out", got {mode!r}')
+        raise ArgumentError(
+            f'init: mode must be "fan_in" or "fan_out", got {mode!r}. Use one of the two.'
+        )
     fan = fans(tensor)[mode.lower() == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)
 

@@ -101,7 +101,8 @@ class Module:
                 )
                 raise ArgumentError(
                     f"{type(self).__name__}.{name}: expected {expected} or None, "
-                    f"got {type(value).__name__}"
+                    f"got {type(value).__name__}."
+                    " Assign one, or delete the attribute first."
                 )
             next(table for table in owned if name in table)[name] = value
         else:
@@ -146,7 +147,8 @@ class Module:
         """Register a submodule under `name`."""
         if not name or "." in name:
             raise ArgumentError(
-                f'add_module: a name must be non-empty and without ".", got {name!r}'
+                f'add_module: a name must be non-empty and without ".", got {name!r}.'
+                " Use letters, digits and '_'."
             )
         if name not in self._modules and hasattr(self, name):
             raise ArgumentError(
@@ -316,6 +318,11 @@ class Module:
         Everything is checked before anything is changed. Raises CheckpointError that lists missing
         and unexpected keys (if `strict`) and shapes that differ.
         """
+        if not isinstance(state_dict, Mapping):
+            raise CheckpointError(
+                f"load_state_dict: expected a dict of tensors, got {type(state_dict).__name__}. "
+                "Give what state_dict() or io.load_weights() returned."
+            )
         own: dict[str, Tensor] = {}
         for path, module in self.named_modules_with_repeats():
             own.update({f"{path}.{name}" if path else name: t for name, t in module._own_state()})
@@ -333,7 +340,7 @@ class Module:
         if problems:
             raise CheckpointError(
                 f"load_state_dict: the state does not fit {type(self).__name__}: "
-                f"{'; '.join(problems)}"
+                f"{'; '.join(problems)}. Build the model that the state was saved from."
             )
         with autograd.no_grad():
             for key, array in given.items():
@@ -366,5 +373,8 @@ class Module:
 def _array_of(key: str, value: Any) -> Any:
     array = value.array if isinstance(value, Tensor) else value
     if not hasattr(array, "shape") or not hasattr(array, "dtype"):
-        raise CheckpointError(f"load_state_dict: {key} is a {type(value).__name__}, not a tensor")
+        raise CheckpointError(
+            f"load_state_dict: {key} is a {type(value).__name__}, not a tensor."
+            " Give what state_dict() returned."
+        )
     return array if hasattr(array, "__array_namespace__") else array.__array__()

@@ -124,7 +124,8 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     if tuple(vec.shape) != (sum(sizes),):
         raise ShapeError(
             f"vector_to_parameters: the parameters have {sum(sizes)} elements, "
-            f"the vector has shape {tuple(vec.shape)}"
+            f"the vector has shape {tuple(vec.shape)}."
+            " Give the vector that parameters_to_vector made."
         )
     with autograd.no_grad():
         for p, part in zip(given, vec.detach().split(sizes), strict=True):

@@ -36,7 +36,9 @@ def clamp(x: Variable, min: float | None = None, max: float | None = None) -> An
     """`x` limited to [min, max]; either may be None. min > max gives max everywhere."""
     bounds = [bound for bound in (min, max) if bound is not None]
     if not bounds:
-        raise ArgumentError("clamp: at least one of min and max must be given")
+        raise ArgumentError(
+            "clamp: at least one of min and max must be given. Write clamp(x, min=0)."
+        )
     if not all(dtypes.is_scalar(bound) for bound in bounds):
         names = ", ".join(type(bound).__name__ for bound in bounds)
         raise DtypeError(
@@ -70,14 +72,20 @@ class WhereFunction(Function):
 def where(condition: Variable, a: Any, b: Any) -> Any:
     """`a` where `condition` is True, `b` elsewhere; all three broadcast."""
     if not isinstance(condition, Variable):
-        raise DtypeError(f"where: the condition must be a Tensor, got {type(condition).__name__}")
+        raise DtypeError(
+            f"where: the condition must be a Tensor, got {type(condition).__name__}."
+            " Compare tensors, as in where(x > 0, x, 0)."
+        )
     a, b = operands("where", a, b)
     shapes = [x.array.shape for x in (condition, a, b) if isinstance(x, Variable)]
     try:
         np.broadcast_shapes(*shapes)
     except ValueError:
         listed = ", ".join(str(shape) for shape in shapes)
-        raise ShapeError(f"where: shapes {listed} do not broadcast") from None
+        raise ShapeError(
+            f"where: shapes {listed} do not broadcast."
+            " Sizes must be equal or 1, counted from the last axis."
+        ) from None
     if not isinstance(a, Variable) and not isinstance(b, Variable):
         dtype = dtypes.result_type(a, b)
         return Variable.result_class(np.where(condition.array, dtype.type(a), dtype.type(b)))

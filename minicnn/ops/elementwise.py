@@ -96,8 +96,10 @@ def operands(
     """
     for x in (a, b):
         if not isinstance(x, Variable) and not dtypes.is_scalar(x):
-            hint = " Wrap it in minicnn.tensor(...)." if isinstance(x, np.ndarray | list) else ""
-            raise DtypeError(f"{op}: expected a Tensor or a number, got {type(x).__name__}.{hint}")
+            raise DtypeError(
+                f"{op}: expected a Tensor or a number, got {type(x).__name__}. "
+                "Wrap it in minicnn.tensor(...)."
+            )
     arrays = [x.array if isinstance(x, Variable) else x for x in (a, b)]
     try:
         np.broadcast_shapes(*(np.shape(x) for x in arrays))

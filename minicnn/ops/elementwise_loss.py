@@ -124,7 +124,7 @@ def binary_cross_entropy_with_logits(
     if not dtypes.is_floating(target.array.dtype):
         raise DtypeError(
             f"{op}: the target must be floating-point, got {target.array.dtype}. "
-            "Convert with .float()."
+            " Convert with .float()."
         )
     require_float(op, input)
     dtype = dtypes.result_type(input.array, target.array)
@@ -184,7 +184,7 @@ def huber_loss(
     Source: Huber 1964, "Robust estimation of a location parameter".
     """
     if not delta > 0:
-        raise ArgumentError(f"huber_loss: delta must be > 0, got {delta}")
+        raise ArgumentError(f"huber_loss: delta must be > 0, got {delta}. Use delta=1.")
     difference = _difference("huber_loss", input, target, reduction)
     losses = HuberFunction.apply(difference, delta)
     if weight is None:
@@ -201,7 +201,9 @@ def smooth_l1_loss(
     Source: Girshick 2015, "Fast R-CNN", equation 3.
     """
     if not beta >= 0:
-        raise ArgumentError(f"smooth_l1_loss: beta must be >= 0, got {beta}")
+        raise ArgumentError(
+            f"smooth_l1_loss: beta must be >= 0, got {beta}. Use beta=1, or l1_loss for 0."
+        )
     difference = _difference("smooth_l1_loss", input, target, reduction)
     if not beta:
         return reduce_losses(elementwise.abs(difference), reduction)
@@ -247,7 +249,10 @@ def _fitting(op: str, name: str, tensor: Variable, x: Variable) -> Any:
     except ValueError:
         fits = False
     if not fits:
-        raise ShapeError(f"{op}: {name} {array.shape} does not broadcast to the losses' {shape}")
+        raise ShapeError(
+            f"{op}: {name} {array.shape} does not broadcast to the losses' {shape}."
+            " Sizes must be equal or 1, counted from the last axis."
+        )
     return array.astype(x.array.dtype, copy=False)
 
 
@@ -268,5 +273,6 @@ def _averaged(op: str, losses: Any, weight: Variable | None, reduction: str) -> 
 def _require_weight(op: str, weight: Variable, losses: Variable) -> None:
     if weight.array.shape != losses.array.shape:
         raise ShapeError(
-            f"{op}: weight {weight.array.shape} must have the losses' shape {losses.array.shape}"
+            f"{op}: weight {weight.array.shape} must have the losses' shape {losses.array.shape}."
+            " Use expand, or leave it out."
         )

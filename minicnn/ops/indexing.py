@@ -21,7 +21,9 @@ def _raw(index: Any) -> Any:
     if isinstance(index, list):
         index = np.asarray(index, dtype=np.int64 if not index else None)
     if isinstance(index, np.ndarray) and index.dtype.kind == "f":
-        raise DtypeError(f"index: indices must be integers or booleans, got {index.dtype}")
+        raise DtypeError(
+            f"index: indices must be integers or booleans, got {index.dtype}. Convert with .long()."
+        )
     if isinstance(index, np.ndarray) and index.ndim == 0 and index.dtype.kind in "iu":
         return int(index)
     return index
@@ -170,7 +172,7 @@ def setitem(x: Variable, index: Any, value: Any) -> Any:
     except IndexError as error:
         raise _index_error(x, error) from None
     except ValueError as error:
-        raise ShapeError(f"index: {error}") from None
+        raise ShapeError(f"index: {error}. Check the index against the shape.") from None
 
 
 def assign(x: Variable, index: Any, value: Any) -> None:
@@ -181,7 +183,7 @@ def assign(x: Variable, index: Any, value: Any) -> None:
     except IndexError as error:
         raise _index_error(x, error) from None
     except ValueError as error:
-        raise ShapeError(f"index: {error}") from None
+        raise ShapeError(f"index: {error}. Check the index against the shape.") from None
     x._version.n += 1
 
 
@@ -213,14 +215,18 @@ def gather(x: Variable, axis: int, index: Variable) -> Any:
     axis = normalize_axis("gather", axis, x.array.ndim)
     array = index.array
     if array.dtype != np.int64:
-        raise DtypeError(f"gather: the index must be int64, got {array.dtype}")
+        raise DtypeError(
+            f"gather: the index must be int64, got {array.dtype}. Convert with .long()."
+        )
     if array.ndim != x.array.ndim:
         raise ShapeError(
-            f"gather: index shape {array.shape} and tensor shape {x.array.shape} differ in rank"
+            f"gather: index shape {array.shape} and tensor shape {x.array.shape} differ in rank."
+            " Reshape the index."
         )
     if array.size and (array.min() < 0 or array.max() >= x.array.shape[axis]):
         raise OutOfRangeError(
             f"gather: indices {array.min()}..{array.max()} leave the range "
-            f"0..{x.array.shape[axis] - 1} of dim {axis}"
+            f"0..{x.array.shape[axis] - 1} of dim {axis}."
+            " Correct the indices."
         )
     return GatherFunction.apply(x, index, axis)

@@ -95,7 +95,9 @@ def matmul(a: Variable, b: Variable) -> Any:
     """The matrix product, with vectors and batches as NumPy and PyTorch treat them."""
     for x in (a, b):
         if not isinstance(x, Variable):
-            raise DtypeError(f"matmul: expected a Tensor, got {type(x).__name__}")
+            raise DtypeError(
+                f"matmul: expected a Tensor, got {type(x).__name__}. Use minicnn.tensor(...)."
+            )
     if a.array.dtype != b.array.dtype:
         raise DtypeError(
             f"matmul: got a mixture of dtypes ({a.array.dtype}, {b.array.dtype}). "
@@ -104,18 +106,21 @@ def matmul(a: Variable, b: Variable) -> Any:
     shape_a, shape_b = a.array.shape, b.array.shape
     if not shape_a or not shape_b:
         raise ShapeError(
-            f"matmul: both operands need a dimension at least, got {shape_a} and {shape_b}"
+            f"matmul: both operands need a dimension at least, got {shape_a} and {shape_b}."
+            " Use * for numbers."
         )
     if shape_a[-1] != shape_b[-2 if len(shape_b) > 1 else 0]:
         raise ShapeError(
             f"matmul: shapes {shape_a} and {shape_b}: the first's last size, {shape_a[-1]}, must "
             f"equal the second's {'last but one' if len(shape_b) > 1 else 'only one'}, "
-            f"{shape_b[-2 if len(shape_b) > 1 else 0]}"
+            f"{shape_b[-2 if len(shape_b) > 1 else 0]}."
+            " Transpose one of them, or reshape."
         )
     try:
         np.broadcast_shapes(shape_a[:-2], shape_b[:-2])
     except ValueError:
         raise ShapeError(
-            f"matmul: the batch axes of {shape_a} and {shape_b} do not broadcast"
+            f"matmul: the batch axes of {shape_a} and {shape_b} do not broadcast."
+            " Batch sizes must be equal or 1."
         ) from None
     return MatmulFunction.apply(a, b)

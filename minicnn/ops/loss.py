@@ -89,7 +89,9 @@ def cross_entropy(
     require_float(op, input)
     check_reduction(op, reduction)
     if not 0 <= label_smoothing <= 1:
-        raise ArgumentError(f"{op}: label_smoothing must be from 0 to 1, got {label_smoothing}")
+        raise ArgumentError(
+            f"{op}: label_smoothing must be from 0 to 1, got {label_smoothing}. Use 0 for none."
+        )
     classes = _classes(op, input)
     factors = None if weight is None else _class_weights(op, weight, input, classes)
     if dtypes.is_floating(target.array.dtype) and target.array.shape == input.array.shape:
@@ -260,11 +262,14 @@ def _classes(op: str, x: Variable) -> int:
     shape = x.array.shape
     if not shape:
         raise ShapeError(
-            f"{op}: expected logits (N, classes), (N, classes, d1, …) or (classes,), got shape ()"
+            f"{op}: expected logits (N, classes), (N, classes, d1, …) or (classes,), got shape ()."
+            " Add an axis of one with x[None]."
         )
     classes = shape[1] if len(shape) > 1 else shape[0]
     if not classes:
-        raise ShapeError(f"{op}: logits of shape {shape} have no classes to choose from")
+        raise ShapeError(
+            f"{op}: logits of shape {shape} have no classes to choose from. Give at least one."
+        )
     return classes
 
 
@@ -283,7 +288,8 @@ def _class_weights(op: str, weight: Variable, x: Variable, classes: int) -> Arra
     if weight.array.shape != (classes,):
         raise ShapeError(
             f"{op}: weight must hold one number for each of the {classes} classes, "
-            f"got shape {weight.array.shape}"
+            f"got shape {weight.array.shape}."
+            " Give one number for each class."
         )
     if weight.array.dtype != x.array.dtype:
         raise DtypeError(
@@ -299,7 +305,7 @@ def require_tensors(op: str, **operands: Any) -> None:
         if not isinstance(operand, Variable):
             raise DtypeError(
                 f"{op}: {name} must be a Tensor, got {type(operand).__name__}. "
-                "Wrap it in minicnn.tensor(...)."
+                " Wrap it in minicnn.tensor(...)."
             )
 
 
@@ -313,7 +319,10 @@ def constant(op: str, name: str, tensor: Variable) -> Array:
 def check_reduction(op: str, reduction: str) -> None:
     """Raise unless `reduction` is one of the three ways."""
     if reduction not in ("mean", "sum", "none"):
-        raise ArgumentError(f'{op}: reduction must be "mean", "sum" or "none", got {reduction!r}')
+        raise ArgumentError(
+            f'{op}: reduction must be "mean", "sum" or "none", got {reduction!r}.'
+            " Use one of the three."
+        )
 
 
 def reduce_losses(losses: Any, reduction: str) -> Any:

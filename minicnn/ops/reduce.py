@@ -22,7 +22,7 @@ def normalize_axes(op: str, axis: Axes, ndim: int) -> tuple[int, ...]:
     given = (axis,) if isinstance(axis, int) else tuple(axis)
     axes = tuple(normalize_axis(op, a, ndim) for a in given)
     if len(set(axes)) != len(axes):
-        raise ShapeError(f"{op}: dim {axis} names one dimension twice")
+        raise ShapeError(f"{op}: dim {axis} names one dimension twice. Name it once.")
     return tuple(sorted(axes)) if ndim else ()
 
 
@@ -191,7 +191,8 @@ def _require_some(op: str, x: Variable, axes: tuple[int, ...]) -> None:
     if x.array.ndim and any(x.array.shape[axis] == 0 for axis in axes):
         raise ShapeError(
             f"{op}: the tensor of shape {x.array.shape} has nothing to choose from along "
-            f"{'dim ' + str(axes[0]) if len(axes) == 1 else 'dims ' + str(axes)}"
+            f"{'dim ' + str(axes[0]) if len(axes) == 1 else 'dims ' + str(axes)}."
+            " Reduce along an axis that has elements."
         )
 
 

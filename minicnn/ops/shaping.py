@@ -31,11 +31,17 @@ def _resolve(op: str, shape: Sequence[int], size: int, had: tuple[int, ...]) -> 
     if unknown > 1 or any(n < -1 for n in wanted):
         raise ShapeError(f"{op}: {wanted} is not a shape; sizes are >= 0, with at most one -1")
     if unknown and (known == 0 or size % known):
-        raise ShapeError(f"{op}: cannot fill {wanted} from shape {had}: {size} elements / {known}")
+        raise ShapeError(
+            f"{op}: cannot fill {wanted} from shape {had}: {size} elements / {known}."
+            " Choose sizes whose product divides the number of elements."
+        )
     if unknown:
         wanted = tuple(size // known if n == -1 else n for n in wanted)
     elif known != size:
-        raise ShapeError(f"{op}: shape {had} has {size} elements, {wanted} needs {known}")
+        raise ShapeError(
+            f"{op}: shape {had} has {size} elements, {wanted} needs {known}."
+            " Choose sizes with that product; -1 stands for one that is computed."
+        )
     return wanted
 
 
@@ -113,7 +119,10 @@ def permute(x: Variable, order: Sequence[int]) -> Any:
     ndim = x.array.ndim
     axes = tuple(normalize_axis("permute", a, ndim) for a in order)
     if sorted(axes) != list(range(ndim)):
-        raise ShapeError(f"permute: {tuple(order)} is not an order of the {ndim} dimensions")
+        raise ShapeError(
+            f"permute: {tuple(order)} is not an order of the {ndim} dimensions."
+            " Name each dimension once."
+        )
     return TransposeFunction.apply(x, axes)
 
 
@@ -225,10 +234,14 @@ class CatFunction(Function):
 def _sequence(op: str, tensors: Sequence[Variable]) -> list[Variable]:
     found = list(tensors)
     if not found:
-        raise ShapeError(f"{op}: expected at least one tensor, got none")
+        raise ShapeError(
+            f"{op}: expected at least one tensor, got none. Give it a list of tensors."
+        )
     for x in found:
         if not isinstance(x, Variable):
-            raise DtypeError(f"{op}: expected Tensors, got {type(x).__name__}")
+            raise DtypeError(
+                f"{op}: expected Tensors, got {type(x).__name__}. Wrap it in minicnn.tensor(...)."
+            )
     return found
 
 
@@ -246,7 +259,10 @@ def cat(tensors: Sequence[Variable], axis: int = 0) -> Any:
     rest = [s[:axis] + s[axis + 1 :] for s in shapes]
     if any(len(s) != ndim or r != rest[0] for s, r in zip(shapes, rest, strict=True)):
         listed = ", ".join(str(s) for s in shapes)
-        raise ShapeError(f"cat: shapes {listed} must agree in all dimensions but {axis}")
+        raise ShapeError(
+            f"cat: shapes {listed} must agree in all dimensions but {axis}."
+            " Reshape them, or use another dim."
+        )
     return CatFunction.apply(*(cast(x, dtype) for x in found), axis=axis)
 
 
@@ -256,7 +272,10 @@ def stack(tensors: Sequence[Variable], axis: int = 0) -> Any:
     shapes = {x.array.shape for x in found}
     if len(shapes) > 1:
         listed = ", ".join(str(s) for s in sorted(shapes))
-        raise ShapeError(f"stack: all tensors must have one shape, got {listed}")
+        raise ShapeError(
+            f"stack: all tensors must have one shape, got {listed}."
+            " Use cat for tensors of different sizes along one dim."
+        )
     axis = normalize_axis("stack", axis, found[0].array.ndim + 1)
     return cat([unsqueeze(x, axis) for x in found], axis)
 
@@ -301,6 +320,7 @@ def repeat(x: Variable, repeats: Sequence[int]) -> Any:
     counts = tuple(int(n) for n in repeats)
     if len(counts) < x.array.ndim or any(n < 0 for n in counts):
         raise ShapeError(
-            f"repeat: {counts} must give a count >= 0 for each of {x.array.ndim} dimensions"
+            f"repeat: {counts} must give a count >= 0 for each of {x.array.ndim} dimensions."
+            " Add counts of 1 in front for the other dimensions."
         )
     return RepeatFunction.apply(x, counts)

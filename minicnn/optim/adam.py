@@ -50,7 +50,8 @@ class Adam(Optimizer):
         betas = options["betas"]
         if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise ArgumentError(
-                f"{type(self).__name__}: betas must be two numbers in [0, 1), got {betas}"
+                f"{type(self).__name__}: betas must be two numbers in [0, 1), got {betas}."
+                " Use betas=(0.9, 0.999)."
             )
 
     def _update(self, array: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:

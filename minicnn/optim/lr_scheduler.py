@@ -122,10 +122,13 @@ class LinearLR(LRScheduler):
     ) -> None:
         if not 0 < start_factor <= 1:
             raise ArgumentError(
-                f"LinearLR: start_factor must be above 0 and at most 1, got {start_factor}"
+                f"LinearLR: start_factor must be above 0 and at most 1, got {start_factor}."
+                " Use 1/3, the default."
             )
         if not 0 <= end_factor <= 1:
-            raise ArgumentError(f"LinearLR: end_factor must be from 0 to 1, got {end_factor}")
+            raise ArgumentError(
+                f"LinearLR: end_factor must be from 0 to 1, got {end_factor}. Use 1, the default."
+            )
         self.start_factor, self.end_factor = start_factor, end_factor
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
@@ -189,17 +192,20 @@ class SequentialLR(LRScheduler):
             if not isinstance(scheduler, LRScheduler) or isinstance(scheduler, ReduceLROnPlateau):
                 raise ArgumentError(
                     f"SequentialLR: item {i} is a {type(scheduler).__name__}, which does not step "
-                    "by epochs alone"
+                    "by epochs alone."
+                    " Step that one by hand."
                 )
             if scheduler.optimizer is not optimizer:
                 raise ArgumentError(
                     f"SequentialLR: scheduler {i}, a {type(scheduler).__name__}, belongs to "
-                    "another optimizer"
+                    "another optimizer."
+                    " Make all of the same."
                 )
         if len(self._milestones) != len(self._schedulers) - 1:
             raise ArgumentError(
                 f"SequentialLR: {len(self._schedulers)} schedulers need "
-                f"{len(self._schedulers) - 1} milestones, got {len(self._milestones)}"
+                f"{len(self._schedulers) - 1} milestones, got {len(self._milestones)}."
+                " Each milestone starts the next scheduler."
             )
         self.optimizer, self.last_epoch = optimizer, last_epoch + 1
         # Each scheduler took its first step when it was made; only the first one is to begin.
@@ -246,7 +252,8 @@ class SequentialLR(LRScheduler):
         if len(states) != len(schedulers):
             raise CheckpointError(
                 f"SequentialLR.load_state_dict: a state of {len(states)} schedulers does not fit "
-                f"{len(schedulers)}"
+                f"{len(schedulers)}."
+                " Build it as it was when the state was saved."
             )
         for scheduler, state in zip(schedulers, states, strict=True):
             scheduler.load_state_dict(state)

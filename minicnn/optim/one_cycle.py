@@ -47,15 +47,21 @@ class OneCycleLR(LRScheduler):
         check_optimizer(self, optimizer)
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
-                raise ArgumentError("OneCycleLR: give total_steps, or epochs and steps_per_epoch")
+                raise ArgumentError(
+                    "OneCycleLR: give total_steps, or epochs and steps_per_epoch."
+                    " Use steps_per_epoch=len(loader)."
+                )
             count(self, epochs=epochs, steps_per_epoch=steps_per_epoch)
             total_steps = epochs * steps_per_epoch
         count(self, total_steps=total_steps)
         if not 0 <= pct_start <= 1:
-            raise ArgumentError(f"OneCycleLR: pct_start must be from 0 to 1, got {pct_start}")
+            raise ArgumentError(
+                f"OneCycleLR: pct_start must be from 0 to 1, got {pct_start}. Use 0.3, the default."
+            )
         if anneal_strategy not in ("cos", "linear"):
             raise ArgumentError(
-                f'OneCycleLR: anneal_strategy must be "cos" or "linear", got {anneal_strategy!r}'
+                f'OneCycleLR: anneal_strategy must be "cos" or "linear", got {anneal_strategy!r}.'
+                " Use one of the two."
             )
         self.total_steps, self.anneal_strategy = total_steps, anneal_strategy
         self.cycle_momentum = cycle_momentum

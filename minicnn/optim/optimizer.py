@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,11 @@ class Optimizer:
                 f"{type(self).__name__}: expected an iterable of tensors or dicts, got one "
                 f"{type(params).__name__}. Pass model.parameters(), or a list."
             )
+        if not isinstance(params, Iterable):
+            raise ArgumentError(
+                f"{type(self).__name__}: expected tensors or dicts, got {params!r}. "
+                "Pass model.parameters()."
+            )
         groups = list(params)
         if not groups:
             raise ArgumentError(
@@ -44,7 +49,12 @@ class Optimizer:
 
     def add_param_group(self, group: dict[str, Any]) -> None:
         """Optimise further tensors, with options of their own."""
-        params = group["params"]
+        params = group.get("params") if isinstance(group, dict) else None
+        if not isinstance(params, Iterable):
+            raise ArgumentError(
+                f"{type(self).__name__}: a group must be a dict with tensors under 'params', got "
+                f"{group!r}. Write {{'params': layer.parameters(), 'lr': 1e-3}}."
+            )
         params = [params] if isinstance(params, Tensor) else list(params)
         options = {**self.defaults, **{k: v for k, v in group.items() if k != "params"}}
         if params and isinstance(params[0], tuple):
@@ -54,15 +64,18 @@ class Optimizer:
         for p in params:
             if not isinstance(p, Tensor):
                 raise ArgumentError(
-                    f"{type(self).__name__}: can only optimise tensors, got {type(p).__name__}"
+                    f"{type(self).__name__}: can only optimise tensors, got {type(p).__name__}."
+                    " Give model.parameters()."
                 )
             if not p.is_leaf:
                 raise ArgumentError(
-                    f"{type(self).__name__}: can only optimise leaf tensors, not computed ones"
+                    f"{type(self).__name__}: can only optimise leaf tensors, not computed ones."
+                    " Give model.parameters(), or call .detach().requires_grad_()."
                 )
             if id(p) in known:
                 raise ArgumentError(
-                    f"{type(self).__name__}: a parameter appears in more than one group"
+                    f"{type(self).__name__}: a parameter appears in more than one group."
+                    " Name each parameter once."
                 )
             known.add(id(p))
         self._check(options)
@@ -74,7 +87,8 @@ class Optimizer:
             value = options.get(name, 0.0)
             if not isinstance(value, int | float | np.number) or not value >= 0:
                 raise ArgumentError(
-                    f"{type(self).__name__}: {name} must be a number >= 0, got {value!r}"
+                    f"{type(self).__name__}: {name} must be a number >= 0, got {value!r}."
+                    " Correct it."
                 )
         if options.get("differentiable"):
             raise ArgumentError(
@@ -137,13 +151,19 @@ class Optimizer:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned; sizes of groups must agree."""
+        if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= state_dict.keys():
+            raise CheckpointError(
+                f"{type(self).__name__}.load_state_dict: the state must be a dict with 'state' and "
+                f"'param_groups', got {type(state_dict).__name__}. Give what state_dict() returned."
+            )
         groups = state_dict["param_groups"]
         ours = [len(g["params"]) for g in self.param_groups]
         theirs = [len(g["params"]) for g in groups]
         if ours != theirs:
             raise CheckpointError(
                 f"{type(self).__name__}.load_state_dict: groups of {theirs} parameters "
-                f"do not fit {ours}"
+                f"do not fit {ours}."
+                " Make the optimizer of the same model, with the same groups."
             )
         params = [p for g in self.param_groups for p in g["params"]]
         order = [i for g in groups for i in g["params"]]
@@ -170,6 +190,8 @@ def _own_copy(key: str, value: Any, p: Tensor) -> Any:
         value = Tensor(np.asarray(value))  # NumPy's, or another library's
     if value.ndim and value.shape != p.shape:
         raise CheckpointError(
-            f"load_state_dict: {key} has shape {tuple(value.shape)}, its parameter {tuple(p.shape)}"
+            f"load_state_dict: {key} has shape {tuple(value.shape)}, its parameter "
+            f"{tuple(p.shape)}."
+            " Load the state of an optimizer of the same model."
         )
     return value.detach().clone()

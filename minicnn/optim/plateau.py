@@ -36,12 +36,17 @@ class ReduceLROnPlateau(LRScheduler):
     ) -> None:
         check_optimizer(self, optimizer)
         if factor >= 1:
-            raise ArgumentError(f"ReduceLROnPlateau: factor must be below 1, got {factor}")
+            raise ArgumentError(
+                f"ReduceLROnPlateau: factor must be below 1, got {factor}. Use 0.1, the default."
+            )
         if mode not in ("min", "max"):
-            raise ArgumentError(f'ReduceLROnPlateau: mode must be "min" or "max", got {mode!r}')
+            raise ArgumentError(
+                f'ReduceLROnPlateau: mode must be "min" or "max", got {mode!r}. Use one of the two.'
+            )
         if threshold_mode not in ("rel", "abs"):
             raise ArgumentError(
-                f'ReduceLROnPlateau: threshold_mode must be "rel" or "abs", got {threshold_mode!r}'
+                f'ReduceLROnPlateau: threshold_mode must be "rel" or "abs", got {threshold_mode!r}.'
+                " Use one of the two."
             )
         self.optimizer, self.factor, self.patience, self.cooldown = (
             optimizer, factor, patience, cooldown,

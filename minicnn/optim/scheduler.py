@@ -12,7 +12,8 @@ def check_optimizer(scheduler: object, optimizer: Any) -> None:
     """Raise unless `optimizer` is one."""
     if not isinstance(optimizer, Optimizer):
         raise ArgumentError(
-            f"{type(scheduler).__name__}: expected an Optimizer, got {type(optimizer).__name__}"
+            f"{type(scheduler).__name__}: expected an Optimizer, got {type(optimizer).__name__}."
+            " Give the one whose rates it sets."
         )
 
 
@@ -35,7 +36,8 @@ def count(scheduler: object, **values: Any) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ArgumentError(
                 f"{type(scheduler).__name__}: {name} must be an integer of at least 1, "
-                f"got {value!r}"
+                f"got {value!r}."
+                " Correct it."
             )
 
 

@@ -43,7 +43,9 @@ class SGD(Optimizer):
     def _check(self, options: dict[str, Any]) -> None:
         super()._check(options)
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
-            raise ArgumentError("SGD: nesterov needs momentum > 0 and dampening = 0")
+            raise ArgumentError(
+                "SGD: nesterov needs momentum > 0 and dampening = 0. Use momentum=0.9, dampening=0."
+            )
 
     def _update(self, array: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         first = state.get("momentum_buffer") is None

@@ -110,7 +110,9 @@ class EarlyStopping(Callback):
         self, monitor: str | None = None, patience: int = 5, min_delta: float = 0.0
     ) -> None:
         if patience < 1:
-            raise ArgumentError(f"EarlyStopping: patience must be at least 1, got {patience}.")
+            raise ArgumentError(
+                f"EarlyStopping: patience must be at least 1, got {patience}. Use patience=5."
+            )
         self.monitor = Monitor(monitor, min_delta)
         self.patience = patience
         self.waited = 0
@@ -151,7 +153,10 @@ class LearningRate(Callback):
                 "Give one of minicnn.optim.lr_scheduler."
             )
         if every not in ("epoch", "batch"):
-            raise ArgumentError(f'LearningRate: every must be "epoch" or "batch", got {every!r}.')
+            raise ArgumentError(
+                f'LearningRate: every must be "epoch" or "batch", got {every!r}.'
+                " Use one of the two."
+            )
         watches = isinstance(scheduler, ReduceLROnPlateau)
         if watches and every == "batch":
             raise ArgumentError(

@@ -103,7 +103,9 @@ class Trainer:
             CheckpointError: `resume` is unreadable or of another model or optimizer.
         """
         if not isinstance(epochs, int) or epochs < 0:
-            raise ArgumentError(f"Trainer.fit: epochs must be an integer ≥ 0, got {epochs!r}.")
+            raise ArgumentError(
+                f"Trainer.fit: epochs must be an integer ≥ 0, got {epochs!r}. Use epochs=10."
+            )
         _require_parts(self.model, self.optimizer, self.loss)
         _require_batches(train, "training")
         if validation is not None:

@@ -14,7 +14,7 @@ class RandomHorizontalFlip:
 
     def __init__(self, p: float = 0.5) -> None:
         if not 0 <= p <= 1:
-            raise ArgumentError(f"RandomHorizontalFlip: p must be from 0 to 1, got {p}")
+            raise ArgumentError(f"RandomHorizontalFlip: p must be from 0 to 1, got {p}. Use p=0.5.")
         self.p = p
 
     def __call__(self, image: Any) -> Any:
