@@ -11,6 +11,7 @@ from oracle import DTYPES, LAYOUTS, RUNGS, check, normal
 import minicnn
 import minicnn.nn.functional as F
 from minicnn.errors import ArgumentError, DtypeError, OutOfRangeError, ShapeError
+from minicnn.kernels import threads
 
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES)
 layouts = st.sampled_from([*LAYOUTS])
@@ -313,3 +314,34 @@ def test_matmul_refuses_what_does_not_fit():
         a @ b.numpy()
     with pytest.raises(ShapeError, match=r"^dot: "):
         minicnn.dot(a, b)
+
+
+@pytest.mark.skipif(threads.available() < 2, reason="needs two cores")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ((50, 510), (510, 42)),
+        ((347, 468), (468, 10)),
+        ((700, 300), (300, 400)),
+        ((5000,), (5000, 1000)),
+        ((6, 46, 500), (500, 469)),
+        ((3, 1, 127, 45), (4, 45, 305)),
+    ],
+)
+def test_matmul_has_the_same_bits_at_any_number_of_threads(a, b, dtype):
+    """Sizes among them at which BLAS itself gives other bits on two threads than on one."""
+    rng = np.random.default_rng(0)
+    arrays = normal(rng, *a, dtype=dtype), normal(rng, *b, dtype=dtype)
+    found = []
+    before = threads.get_num_threads()
+    try:
+        for n in (1, 2):
+            threads.set_num_threads(n)
+            x, y = (minicnn.tensor(array, requires_grad=True) for array in arrays)
+            z = x @ y
+            z.backward(minicnn.from_numpy(normal(np.random.default_rng(1), *z.shape, dtype=dtype)))
+            found.append([v.numpy().tobytes() for v in (z.detach(), x.grad, y.grad)])
+    finally:
+        threads.set_num_threads(before)
+    assert found[0] == found[1]

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import Function, Variable
+from minicnn.kernels import gemm, namespace
 from minicnn.kernels.errors import DtypeError, ShapeError
+from minicnn.kernels.threads import single_threaded_blas
 from minicnn.ops.elementwise import require_float, unbroadcast
 from minicnn.ops.shaping import reshape
 
@@ -70,7 +72,7 @@ class MatmulFunction(Function):
     def forward(ctx, a, b):
         ctx.shapes = a.shape, b.shape
         ctx.save_for_backward(a, b)
-        return np.matmul(a, b)
+        return _product(a, b)
 
     @staticmethod
     def backward(ctx, dc):
@@ -83,12 +85,22 @@ class MatmulFunction(Function):
             b, dc = b[:, None], np.expand_dims(dc, -1)
         da = db = None
         if ctx.needs_input_grad[0]:
-            full = np.matmul(dc, np.swapaxes(b, -1, -2))
+            full = _product(dc, np.swapaxes(b, -1, -2))
             da = unbroadcast(full, a.shape).reshape(a_shape)
         if ctx.needs_input_grad[1]:
-            full = np.matmul(np.swapaxes(a, -1, -2), dc)
+            full = _product(np.swapaxes(a, -1, -2), dc)
             db = unbroadcast(full, b.shape).reshape(b_shape)
         return da, db
+
+
+def _product(a: Any, b: Any) -> Any:
+    """a @ b; of NumPy's floating-point arrays the same bits at any number of threads."""
+    if not isinstance(a, np.ndarray) or a.dtype.kind != "f":
+        return namespace(a).matmul(a, b)
+    if a.ndim == b.ndim == 2:
+        return gemm.matmul(a, b)
+    with single_threaded_blas():
+        return np.matmul(a, b)
 
 
 def matmul(a: Variable, b: Variable) -> Any:
