@@ -1,0 +1,30 @@
+"""Reverse-mode differentiation: a tape of Functions, walked backward in the order of its writing.
+
+    function    what is written: Variable, Function, Node
+    engine      how it is walked: backward, grad
+
+Whether anything is written is decided in `minicnn.grad_mode`.
+"""
+
+from minicnn.autograd.engine import backward, grad
+from minicnn.autograd.function import Function, Node, Variable
+from minicnn.grad_mode import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+
+__all__ = [
+    "Function",
+    "Node",
+    "Variable",
+    "backward",
+    "enable_grad",
+    "grad",
+    "inference_mode",
+    "is_grad_enabled",
+    "no_grad",
+    "set_grad_enabled",
+]
