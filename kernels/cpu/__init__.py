@@ -12,8 +12,10 @@ import numpy as np
 
 from ._jit import cache_dir, cache_state
 from .activation import relu, relu_grad
+from .bilinear import bilinear2d, bilinear2d_grad
 from .conv import conv2d, conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad
 from .dropout import dropout, philox
+from .gather import gather2d, gather2d_grad
 from .linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
 from .optim import adam_step, sgd_step
@@ -22,6 +24,8 @@ from .unfold import fold, unfold
 
 __all__ = [
     "adam_step",
+    "bilinear2d",
+    "bilinear2d_grad",
     "cache_dir",
     "cache_state",
     "conv2d",
@@ -30,6 +34,8 @@ __all__ = [
     "conv2d_weight_grad",
     "dropout",
     "fold",
+    "gather2d",
+    "gather2d_grad",
     "linear",
     "linear_bias_grad",
     "linear_input_grad",

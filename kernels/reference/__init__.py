@@ -13,6 +13,7 @@ and every elementwise kernel one pass over memory per NumPy operation in it.
 """
 
 from .activation import relu, relu_grad
+from .bilinear import bilinear2d, bilinear2d_grad
 from .conv import conv2d, conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad
 from .dropout import dropout, philox
 from .gather import gather2d, gather2d_grad
@@ -24,6 +25,8 @@ from .unfold import fold, unfold
 
 __all__ = [
     "adam_step",
+    "bilinear2d",
+    "bilinear2d_grad",
     "conv2d",
     "conv2d_bias_grad",
     "conv2d_input_grad",

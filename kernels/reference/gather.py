@@ -15,7 +15,7 @@ def gather2d(
 ) -> Array:
     """y[n,c,p,q] = x[n, c, rows[p], columns[q]], or `fill` where either number is -1.
 
-    x (N,C,H,W), rows (P,) and columns (Q,) int32 NumPy arrays, give y (N,C,P,Q).
+    x (N,C,H,W) of any dtype, rows (P,) and columns (Q,) int32 NumPy arrays, give y (N,C,P,Q).
     """
     xp = namespace(x)
     if x.size:
@@ -37,18 +37,34 @@ def gather2d_grad(
 ) -> Array:
     """dx[n,c,h,w] = sum of dy[n,c,p,q] over the p, q that picked (h, w).
 
-    A pixel may have been picked often, so a plain scatter would lose terms. The first picks of
-    all pixels go together, then the second picks, and so on: within each round all are different.
+    Along one axis after the other: what the rows picked, then what the columns did.
+    """
+    dx = dy
+    for axis, numbers in ((2, rows), (3, columns)):
+        dx = add_picked(dx, numbers, np.ones(numbers.size, dy.dtype), axis, input_shape)
+    return deliver(dx, out)
+
+
+def add_picked(
+    dy: Array, numbers: np.ndarray, weights: np.ndarray, axis: int, input_shape: tuple[int, ...]
+) -> Array:
+    """Add slice i of dy along `axis`, times weights[i], to slice numbers[i] of zeros, unless -1.
+
+    `axis` of the result is as long as that of `input_shape`. With twice as many numbers as dy has
+    slices, or more, dy is gone through again.
+
+    A number may occur often, so a plain scatter would lose terms. The first occurrences of all
+    numbers go together, then the second ones, and so on: within each round all are different.
     """
     xp = namespace(dy)
-    N, C, H, _ = input_shape
-    tall = xp.zeros((N, C, H, columns.size), dtype=dy.dtype)
-    for picked, p in _rounds(rows):
-        tall[:, :, picked, :] += dy[:, :, p, :]
-    dx = xp.zeros(input_shape, dtype=dy.dtype)
-    for picked, q in _rounds(columns):
-        dx[:, :, :, picked] += tall[:, :, :, q]
-    return deliver(dx, out)
+    dx = xp.zeros((*dy.shape[:axis], input_shape[axis], *dy.shape[axis + 1 :]), dtype=dy.dtype)
+    if dy.size == 0:
+        return dx
+    before = (slice(None),) * axis
+    for picked, i in _rounds(numbers):
+        weight = xp.reshape(xp.asarray(weights[i]), (-1, *(1,) * (dy.ndim - axis - 1)))
+        dx[(*before, picked)] += weight * dy[(*before, i % dy.shape[axis])]
+    return dx
 
 
 def _rounds(numbers: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

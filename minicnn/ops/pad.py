@@ -14,33 +14,10 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minicnn import dtypes
-from minicnn.autograd import Function, Variable
+from minicnn.autograd import Variable
 from minicnn.kernels.errors import ArgumentError, DtypeError, ShapeError
 from minicnn.kernels.shapes import Pair, integer
-from minicnn.ops.elementwise import cast
-from minicnn.ops.shaping import c_order
-
-Shape = tuple[int, ...]
-Picks = list[np.ndarray | None]  # per axis: the pixel that each place shows; None: all, in order
-
-
-class PadFunction(Function):
-    """y[..., i, j] = x[..., picks[-2][i], picks[-1][j]], or `fill` where a pick is -1."""
-
-    fresh_gradients = True
-
-    @staticmethod
-    def forward(ctx, x, picks, fill):
-        planes, rows, columns = as_planes(x.shape, picks)
-        ctx.geometry = x.shape, planes, rows, columns
-        y = ctx.backend.gather2d(c_order(x).reshape(planes), rows, columns, fill)
-        return y.reshape([n if p is None else p.size for n, p in zip(x.shape, picks, strict=True)])
-
-    @staticmethod
-    def backward(ctx, dy):
-        shape, planes, rows, columns = ctx.geometry
-        dy = c_order(dy).reshape(*planes[:2], rows.size, columns.size)
-        return ctx.backend.gather2d_grad(dy, rows, columns, planes).reshape(shape), None, None
+from minicnn.ops.gather import Picks, Shape, pick
 
 
 def pad(
@@ -84,32 +61,7 @@ def pad(
     padded = zip(x.shape[len(untouched) :], reversed(pairs), strict=True)
     picks = untouched + [None if p == (0, 0) else rule(n, p, x.shape) for n, p in padded]
     fill = _fill(value, x.dtype) if any(max(p) > 0 for p in pairs) else 0
-    if x.dtype == dtypes.float16:  # a type for storage: gradients add up in float32
-        return cast(PadFunction.apply(cast(input, dtypes.float32), picks, fill), x.dtype)
-    return PadFunction.apply(input, picks, fill)
-
-
-def as_planes(shape: Shape, picks: Picks) -> tuple[Shape, np.ndarray, np.ndarray]:
-    """Return (N, 1, H, W), rows and columns by which `gather2d` makes these picks in one pass.
-
-    The columns are the last axis, or all axes after the last one with picks. All others with picks,
-    and those between, are numbered together as rows; what comes before them is the batch.
-    """
-    chosen = [axis for axis, pick in enumerate(picks) if pick is not None]
-    last = len(shape) - 1
-    if not chosen:
-        chosen = [max(last, 0)]
-    split = last if chosen[-1] == last else chosen[-1] + 1
-    first = min(chosen[0], split)
-    rows = np.zeros(1, np.int64)
-    for n, pick in zip(shape[first:split], picks[first:split], strict=True):
-        within = np.arange(n) if pick is None else pick
-        rows = np.where((rows[:, None] < 0) | (within < 0), -1, rows[:, None] * n + within).ravel()
-    planes = (math.prod(shape[:first]), 1, math.prod(shape[first:split]), math.prod(shape[split:]))
-    columns = picks[last] if picks else None
-    if columns is None:
-        columns = np.arange(planes[3])
-    return planes, rows.astype(np.int32), columns.astype(np.int32)
+    return pick(input, picks, fill)
 
 
 # ------------------------------------------------------------------------------ the modes
