@@ -259,7 +259,7 @@ MESSAGES: list[tuple[str, type[MiniCNNError], str, tuple[Any, ...]]] = [
         "check_same_padding",
         ArgumentError,
         "conv2d: padding='same' needs stride 1, got 2x1. "
-        "Give padding as integers, e.g. kernel_size // 2.",
+        "Use padding='keras_same' for ceil(size/stride) outputs, or integers.",
         ((2, 1),),
     ),
 ]

@@ -7,8 +7,13 @@ remedy. What they take and refuse is what PyTorch does. Derivations: Dumoulin & 
 guide to convolution arithmetic for deep learning".
 """
 
-from .arguments import integer, integers, pair
-from .convolutions import check_conv, check_conv_transpose, check_same_padding
+from .arguments import flag, integer, integers, padding_argument, pair
+from .convolutions import (
+    check_conv,
+    check_conv_transpose,
+    check_same_padding,
+    output_padding_for,
+)
 from .formulas import (
     Pair,
     ReceptiveField,
@@ -16,12 +21,15 @@ from .formulas import (
     adaptive_windows,
     conv2d_output_size,
     conv_output_size,
+    conv_padding,
     conv_transpose_output_size,
     dropped_pixels,
     pool_output_size,
+    pool_windows,
     receptive_field,
     same_padding,
     span,
+    windows_over,
 )
 from .windows import check_adaptive_pool, check_fold, check_pool, check_unfold
 
@@ -46,13 +54,19 @@ __all__ = [
     "check_unfold",
     "conv2d_output_size",
     "conv_output_size",
+    "conv_padding",
     "conv_transpose_output_size",
     "dropped_pixels",
+    "flag",
     "integer",
     "integers",
+    "output_padding_for",
+    "padding_argument",
     "pair",
     "pool_output_size",
+    "pool_windows",
     "receptive_field",
     "same_padding",
     "span",
+    "windows_over",
 ]

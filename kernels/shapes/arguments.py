@@ -8,6 +8,17 @@ from typing import Any
 from ..errors import ArgumentError
 from .formulas import Pair
 
+PADDINGS = ("valid", "same", "keras_same")
+
+
+def flag(value: Any, name: str, *, op: str) -> bool:
+    """Return `value`, a bool; PyTorch refuses 1, None and NumPy's booleans where it asks for one."""
+    if not isinstance(value, bool):
+        raise ArgumentError(
+            f"{op}: {name} must be a bool, got {value!r}. Use {name}=True or {name}=False."
+        )
+    return value
+
 
 def integer(value: Any, name: str, *, op: str) -> int:
     """Return `value` as an int; 2.0 and True are refused, as PyTorch refuses them."""
@@ -32,6 +43,18 @@ def integers(value: Any, count: int, name: str, *, op: str) -> tuple[int, ...]:
     }[count]
     remedy = " or ".join([f"{name}=2", *(f"{name}={example}" for example in axes)])
     raise ArgumentError(f"{op}: {name} must be {wanted}, got {value!r}. Use {remedy}.")
+
+
+def padding_argument(value: Any, count: int, *, op: str) -> str | tuple[int, ...]:
+    """Return a convolution's padding, a name or one integer or `count`, as a name or a tuple."""
+    if not isinstance(value, str):
+        return integers(value, count, "padding", op=op)
+    if value not in PADDINGS:
+        names = ", ".join(f'"{name}"' for name in PADDINGS)
+        raise ArgumentError(
+            f"{op}: padding must be integers or one of {names}, got {value!r}. Use padding=0."
+        )
+    return value
 
 
 def pair(value: Any, name: str, *, op: str) -> Pair:

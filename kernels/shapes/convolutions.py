@@ -20,7 +20,7 @@ def check_conv(
     w_shape: Shape,
     b_shape: Shape | None,
     stride: Shape,
-    padding: Shape,
+    padding: str | Shape,
     dilation: Shape,
     groups: int,
     *,
@@ -28,18 +28,26 @@ def check_conv(
 ) -> tuple[int, ...]:
     """Return the output shape (N, K, P, Q), or (K, P, Q) for one image, or raise.
 
-    There are as many axes behind the channels as strides: one, two or three.
+    There are as many axes behind the channels as strides: one, two or three. The padding is
+    integers, or a name that `formulas.conv_padding` knows.
     """
     axes = len(stride)
     op = op or f"conv{axes}d"
     check_image(x_shape, axes, op)
     _check_weight(w_shape, "filters, channels/groups", axes, op)
-    check_geometry(op, stride=stride, padding=padding, dilation=dilation)
+    around = (0,) * axes if isinstance(padding, str) else padding
+    check_geometry(op, stride=stride, padding=around, dilation=dilation)
+    if padding == "same":
+        check_same_padding(stride, op=op)
     K, C_group, *kernel = w_shape
     check_groups(groups, K, "filters", op)
     _check_channels(x_shape, w_shape, C_group * groups, groups, axes, op)
     _check_bias(b_shape, K, op)
-    outputs = window_outputs(op, x_shape[-axes:], kernel, stride, padding, dilation)
+    size = x_shape[-axes:]
+    if padding in ("same", "keras_same"):  # as many as there are steps
+        outputs = tuple(-(n // -s) for n, s in zip(size, stride, strict=True))
+    else:
+        outputs = window_outputs(op, size, kernel, stride, around, dilation)
     return (*x_shape[: -axes - 1], K, *outputs)
 
 
@@ -87,11 +95,43 @@ def check_conv_transpose(
     return (*x_shape[: -axes - 1], K_group * groups, *outputs)
 
 
+def output_padding_for(
+    x_shape: Shape,
+    output_size: Shape,
+    kernel: Shape,
+    stride: Shape,
+    padding: Shape,
+    dilation: Shape,
+    *,
+    op: str,
+) -> tuple[int, ...]:
+    """Return the output_padding with which a transposed convolution gives this size, or raise.
+
+    The size is (P, Q) or the whole output shape; its batch and channels are not looked at.
+    """
+    axes = len(stride)
+    check_image(x_shape, axes, op)
+    if len(output_size) not in (axes, len(x_shape)):
+        problem = f"output_size {tuple(output_size)} has {len(output_size)} numbers"
+        fail(op, f"{problem} for input {tuple(x_shape)}.", f"Give the last {axes} sizes.")
+    size, wanted = x_shape[-axes:], tuple(output_size[-axes:])
+    geometry = zip(size, kernel, stride, padding, (0,) * axes, dilation, strict=True)
+    least = [conv_transpose_output_size(*axis) for axis in geometry]
+    extra = tuple(n - m for n, m in zip(wanted, least, strict=True))
+    if any(not 0 <= e < s for e, s in zip(extra, stride, strict=True)):
+        most = [m + s - 1 for m, s in zip(least, stride, strict=True)]
+        problem = f"output_size {by(wanted)} cannot come from an input of {by(size)}"
+        remedy = f"Use {by(least)}" + ("." if least == most else f" to {by(most)}.")
+        fail(op, f"{problem} and stride {by(stride)}.", remedy)
+    return extra
+
+
 def check_same_padding(stride: Shape, *, op: str = "conv2d") -> None:
     """Raise if padding="same" is asked for at a stride above 1, where PyTorch refuses it."""
     if max(stride) > 1:
         problem = f"padding='same' needs stride 1, got {by(stride)}."
-        fail(op, problem, "Give padding as integers, e.g. kernel_size // 2.", ArgumentError)
+        remedy = "Use padding='keras_same' for ceil(size/stride) outputs, or integers."
+        fail(op, problem, remedy, ArgumentError)
 
 
 def _check_weight(w_shape: Shape, channels: str, axes: int, op: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -75,6 +76,33 @@ def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> 
     return total // 2, total - total // 2
 
 
+def pool_windows(
+    size: int, kernel: int, stride: int, padding: int = 0, ceil_mode: bool = False
+) -> list[Pair]:
+    """Return (start, end) of each pooling window, end excluded; the padding is below 0 and >= size.
+
+    start = i*stride - padding, end = start + kernel. The last window of ceil_mode, which hangs over
+    the edge, ends with the padding, end = size + padding: an average counts no pixels beyond.
+    """
+    outputs = pool_output_size(size, kernel, stride, padding, 1, ceil_mode)
+    starts = [i * stride - padding for i in range(outputs)]
+    return [(start, min(start + kernel, size + padding)) for start in starts]
+
+
+def conv_padding(
+    padding: str | Shape, size: Shape, kernel: Shape, stride: Shape, dilation: Shape
+) -> tuple[Pair, ...]:
+    """Return (before, after) along each axis of a convolution's padding: integers, or a name.
+
+    "valid" is none, "same" and "keras_same" are `same_padding`.
+    """
+    if padding == "valid":
+        return ((0, 0),) * len(size)
+    if isinstance(padding, str):
+        return tuple(map(same_padding, size, kernel, stride, dilation))
+    return tuple((p, p) for p in padding)
+
+
 def adaptive_windows(size: int, output: int) -> list[Pair]:
     """Return (start, end) of each adaptive-pooling window i of `output`, end excluded.
 
@@ -82,6 +110,16 @@ def adaptive_windows(size: int, output: int) -> list[Pair]:
     pixel, and they overlap when output does not divide size.
     """
     return [(i * size // output, -((i + 1) * size // -output)) for i in range(output)]
+
+
+def windows_over(windows: Sequence[Pair], size: int) -> list[Pair]:
+    """Return, for each of `size` pixels, (first, last) of the windows that it lies in, last excluded.
+
+    Neither the starts nor the ends of the windows may decrease; then the windows over a pixel are
+    neighbours, and the gradient of sums over windows is again sums over windows: these.
+    """
+    starts, ends = [start for start, _ in windows], [end for _, end in windows]
+    return [(bisect_right(ends, pixel), bisect_right(starts, pixel)) for pixel in range(size)]
 
 
 def dropped_pixels(

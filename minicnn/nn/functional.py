@@ -10,7 +10,8 @@ from minicnn.errors import ArgumentError, ShapeError
 from minicnn.ops import dropout as dropout_op
 from minicnn.ops import elementwise, reduce
 from minicnn.ops.activation import elu, gelu, hardtanh, leaky_relu, relu, relu6, silu
-from minicnn.ops.conv import conv2d
+from minicnn.ops.conv import conv1d, conv2d, conv3d
+from minicnn.ops.conv_transpose import conv_transpose1d, conv_transpose2d
 from minicnn.ops.elementwise_loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -29,7 +30,11 @@ from minicnn.tensor import Tensor
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "conv1d",
     "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "cross_entropy",
     "dropout",
     "dropout2d",
