@@ -24,6 +24,7 @@ from minicnn.ops.linear import linear
 from minicnn.ops.loss import cross_entropy, nll_loss, one_hot
 from minicnn.ops.pad import pad
 from minicnn.ops.pool import max_pool2d
+from minicnn.ops.resize import interpolate
 from minicnn.ops.unfold import fold, unfold
 from minicnn.tensor import Tensor
 
@@ -43,6 +44,7 @@ __all__ = [
     "gelu",
     "hardtanh",
     "huber_loss",
+    "interpolate",
     "l1_loss",
     "leaky_relu",
     "linear",

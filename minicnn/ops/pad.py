@@ -53,7 +53,8 @@ def pad(
     x, pairs = input.array, _pairs(pad, input.array.ndim)
     rule = _rules.get(mode) if isinstance(mode, str) else None
     if rule is None:
-        raise ArgumentError(f"pad: mode must be one of {', '.join(_rules)}, got {mode!r}.")
+        names = ", ".join(_rules)
+        raise ArgumentError(f'pad: mode must be one of {names}, got {mode!r}. Use "constant".')
     if mode != "constant":
         _check_axes(x.shape, pairs, mode)
         _check_values(x.dtype, mode, value)
