@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -29,19 +30,49 @@ class Recorder(Protocol):
         """The receptive field of the latest result."""
 
 
+class Window(NamedTuple):
+    """A sliding window along one axis, or the transpose of one, which paints where that looks."""
+
+    span: int = 1
+    stride: int = 1
+    padding: int = 0
+    transposed: bool = False
+
+    def under(self, first: int, last: int) -> Pair:
+        """The first and last pixel that the outputs from `first` to `last` see."""
+        if self.transposed:  # pixel i is seen by i*stride - padding and the span from there
+            ceiling = -((self.span - 1 - self.padding - first) // self.stride)
+            return ceiling, (last + self.padding) // self.stride
+        start, end = first * self.stride, last * self.stride + self.span - 1
+        return start - self.padding, end - self.padding
+
+
 @dataclass(frozen=True)
 class Field:
-    """The receptive field of one value: its size, and the step between neighbours, in pixels."""
+    """The receptive field of one value: the windows between the image and it, along each axis."""
 
-    size: Pair
-    jump: Pair
+    windows: tuple[tuple[Window, ...], ...]
 
-    def through(self, kernel: Pair, stride: Pair, dilation: Pair) -> Field:
-        """The field behind one more sliding window: size += (span-1)*jump, jump *= stride."""
-        axes = range(2)
-        size = [self.size[i] + (span(kernel[i], dilation[i]) - 1) * self.jump[i] for i in axes]
-        jump = [self.jump[i] * stride[i] for i in axes]
-        return Field((size[0], size[1]), (jump[0], jump[1]))
+    @property
+    def size(self) -> tuple[int, ...]:
+        """How many pixels it spans, for the value that sees most."""
+        return tuple(map(_most_seen, self.windows))
+
+    def through(self, windows: Sequence[Window]) -> Field:
+        """The field behind one more window along each axis."""
+        axes = zip(self.windows, windows, strict=True)
+        return Field(tuple((*before, window) for before, window in axes))
+
+
+def _most_seen(windows: tuple[Window, ...]) -> int:
+    """The pixels under one value; behind a transposed window, neighbours see different numbers."""
+    most = 0
+    for value in range(math.prod(window.stride for window in windows if window.transposed)):
+        first = last = value
+        for window in reversed(windows):
+            first, last = window.under(first, last)
+        most = max(most, last - first + 1)
+    return most
 
 
 class ShapesBackend:
@@ -55,16 +86,15 @@ class ShapesBackend:
         self._recorder = recorder
         self._fields: dict[int, Field | None] = {}
         self._latest: Field | None = None
-        self._whole: Pair = (0, 0)
+        self._whole: tuple[int, ...] = ()
         self._batch = 0
 
     def image(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """The network's input: each pixel sees itself."""
         self._batch = shape[0]
-        pixel = Field((1, 1), (1, 1)) if len(shape) == 4 else None
-        if len(shape) == 4:
-            self._whole = (shape[2], shape[3])
-        return self._made(shape, dtype, pixel)
+        self._whole = shape[2:]
+        axes = len(self._whole)
+        return self._made(shape, dtype, Field(((),) * axes) if axes in (1, 2, 3) else None)
 
     def conv2d(self, x, w, b, stride, padding, dilation, groups, *, out=None):
         N, C, H, W = x.shape
@@ -73,13 +103,24 @@ class ShapesBackend:
         Q = conv_output_size(W, S, stride[1], padding[1], dilation[1])
         taps = R * S * P * Q
         self._recorder.count(N * K * group_channels * taps, N * C * taps * x.dtype.itemsize)
-        return self._made((N, K, P, Q), x.dtype, self._slide(x, (R, S), stride, dilation))
+        seen = self._slide(x, (R, S), stride, dilation, padding)
+        return self._made((N, K, P, Q), x.dtype, seen)
+
+    def conv2d_input_grad(
+        self, dy, w, input_shape, stride, padding, dilation, groups, *, out=None
+    ):  # the forward pass of a transposed convolution
+        taps = math.prod(w.shape[2:])
+        columns = input_shape[0] * input_shape[1] * taps * math.prod(dy.shape[2:])
+        self._recorder.count(dy.size * w.shape[1] * taps, columns * dy.dtype.itemsize)
+        seen = self._slide(dy, w.shape[2:], stride, dilation, padding, transposed=True)
+        return self._made(input_shape, dy.dtype, seen)
 
     def max_pool2d(self, x, kernel, stride, padding, dilation, ceil_mode):
         N, C, H, W = x.shape
         geometry = zip((H, W), kernel, stride, padding, dilation, strict=True)
         P, Q = (pool_output_size(*axis, ceil_mode) for axis in geometry)
-        y = self._made((N, C, P, Q), x.dtype, self._slide(x, kernel, stride, dilation))
+        seen = self._slide(x, kernel, stride, dilation, padding)
+        y = self._made((N, C, P, Q), x.dtype, seen)
         return y, np.zeros(y.shape, np.int32)
 
     def unfold(self, x, kernel, dilation, padding, stride, *, out=None):
@@ -87,7 +128,8 @@ class ShapesBackend:
         axes = zip((H, W), kernel, stride, padding, dilation, strict=True)
         P, Q = (conv_output_size(*axis) for axis in axes)
         shape = (N, C * math.prod(kernel), P * Q)
-        return self._made(shape, x.dtype, self._slide(x, kernel, stride, dilation))
+        seen = self._slide(x, kernel, stride, dilation, padding, depth=True)
+        return self._made(shape, x.dtype, seen)
 
     def fold(self, cols, output_shape, kernel, dilation, padding, stride, *, out=None):
         return self._made(output_shape, cols.dtype, self._field(cols))
@@ -97,7 +139,9 @@ class ShapesBackend:
         self._recorder.count(M * w.shape[0] * features, 0)
         seen = self._field(x)
         if seen is not None and self._batch == M:  # one row an image: it sees all of it
-            seen = Field(self._whole, self._whole)
+            seen = Field(tuple((Window(n, n),) for n in self._whole))
+        elif len(self._whole) == 1:  # rows of features, not of pixels
+            seen = None
         return self._made((M, w.shape[0]), x.dtype, seen)
 
     def relu(self, x, *, out=None):
@@ -105,6 +149,14 @@ class ShapesBackend:
 
     def dropout(self, x, p, seed, offset, *, out=None):
         return self.relu(x)
+
+    def gather2d(self, x, rows, columns, fill, *, out=None):
+        padded = _in_one_run(rows) and _in_one_run(columns)  # else resized: no field in pixels
+        shape = (*x.shape[:2], rows.size, columns.size)
+        return self._made(shape, x.dtype, self._field(x) if padded else None)
+
+    def bilinear2d(self, x, rows, columns, *, out=None):
+        return self._made((*x.shape[:2], rows.size, columns.size), x.dtype, None)
 
     def softmax_cross_entropy(self, logits, target):
         return np.zeros(len(logits), logits.dtype), self.relu(logits)
@@ -126,6 +178,35 @@ class ShapesBackend:
     def _field(self, x: np.ndarray) -> Field | None:
         return self._fields.get(x.ctypes.data, self._latest)
 
-    def _slide(self, x: np.ndarray, kernel: Pair, stride: Pair, dilation: Pair) -> Field | None:
+    def _slide(
+        self,
+        x: np.ndarray,
+        kernel: Pair,
+        stride: Pair,
+        dilation: Pair,
+        padding: Pair = (0, 0),
+        *,
+        transposed: bool = False,
+        depth: bool = False,
+    ) -> Field | None:
+        """The field behind a 2-d kernel.
+
+        A row is an image of height 1; of a volume, 3-d layers unfold the depth first (`depth`), and
+        then work on its slices.
+        """
         seen = self._field(x)
-        return None if seen is None else seen.through(kernel, stride, dilation)
+        if seen is None:
+            return None
+        geometry = zip(kernel, dilation, stride, padding, strict=True)
+        windows = [Window(span(k, d), s, p, transposed) for k, d, s, p in geometry]
+        axes = len(seen.windows)
+        if axes == 3:
+            windows = [windows[0], Window(), Window()] if depth else [Window(), *windows]
+        return seen.through(windows[-axes:])
+
+
+def _in_one_run(picks: np.ndarray) -> bool:
+    """Whether all pixels that are picked are also found in a row, c, c + 1, c + 2, ..."""
+    breaks = np.flatnonzero((np.diff(picks) != 1) | (picks[:-1] < 0)) + 1
+    longest = np.diff([0, *breaks, picks.size]).max()
+    return bool(longest >= np.unique(picks[picks >= 0]).size)

@@ -18,7 +18,7 @@ from minicnn import autograd, random
 from minicnn.errors import ArgumentError
 from minicnn.kernels import use_backend
 from minicnn.nn.module import Module
-from minicnn.shapes_only import Field, Pair, ShapesBackend
+from minicnn.shapes_only import Field, ShapesBackend
 
 # ------------------------------------------------------------------------------- the public face
 
@@ -32,7 +32,7 @@ class Row:
         output_shape: with the batch; of the first output if there are several.
         parameters, trainable: numbers in this layer alone, and how many of them are trained.
         macs: multiply-accumulates of its convolutions and linear maps, for the whole batch.
-        receptive_field: how many input pixels (height, width) one output value depends on, the
+        receptive_field: how many input pixels, along each axis, one output value depends on, the
             padding counted in; None if the input is not an image.
         im2col_bytes: what the unfolded input of its convolution would take, for the whole batch.
         repeated: the layer was called before; its parameters are counted there.
@@ -44,7 +44,7 @@ class Row:
     parameters: int
     trainable: int
     macs: int
-    receptive_field: Pair | None
+    receptive_field: tuple[int, ...] | None
     im2col_bytes: int
     repeated: bool = False
 
