@@ -111,7 +111,8 @@ def test_the_loops_rung_has_the_textbook_s_kernels_only() -> None:
         own = {kernel for kernel in kernels.kernel_names() if backend.source_of(kernel) == "loops"}
     assert own == {
         *("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "conv2d_bias_grad"),
-        *("unfold", "fold", "max_pool2d", "max_pool2d_grad"),
+        *("unfold", "fold", "max_pool2d", "max_pool2d_grad", "avg_pool2d", "avg_pool2d_grad"),
+        *("adaptive_avg_pool2d", "adaptive_avg_pool2d_grad", "adaptive_max_pool2d"),
     }
 
 
@@ -122,6 +123,8 @@ def test_the_numba_rung_has_the_kernels_of_a_training_step() -> None:
         "fold",
         "linear",
         "max_pool2d",
+        "avg_pool2d",
+        "adaptive",
         "relu",
         "softmax_cross_entropy",
         "dropout",

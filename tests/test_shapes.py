@@ -378,5 +378,5 @@ def test_dropped_pixels_get_no_gradient(size, kernel, stride, padding) -> None:
 
 def test_adaptive_pool_output() -> None:
     assert shapes.check_adaptive_pool2d((2, 3, 9, 8), (4, 5)) == (2, 3, 4, 5)
-    with pytest.raises(ArgumentError, match="output_size must be at least 1, got 0x5"):
-        shapes.check_adaptive_pool2d((2, 3, 9, 8), (0, 5))
+    with pytest.raises(ArgumentError, match="output_size must be at least 0, got -1x5"):
+        shapes.check_adaptive_pool2d((2, 3, 9, 8), (-1, 5))

@@ -12,6 +12,8 @@ import numpy as np
 
 from ._jit import cache_dir, cache_state
 from .activation import relu, relu_grad
+from .adaptive_pool import adaptive_avg_pool2d, adaptive_avg_pool2d_grad, adaptive_max_pool2d
+from .avg_pool import avg_pool2d, avg_pool2d_grad
 from .bilinear import bilinear2d, bilinear2d_grad
 from .conv import conv2d, conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad
 from .dropout import dropout, philox
@@ -24,6 +26,11 @@ from .unfold import fold, unfold
 
 __all__ = [
     "adam_step",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_grad",
+    "adaptive_max_pool2d",
+    "avg_pool2d",
+    "avg_pool2d_grad",
     "bilinear2d",
     "bilinear2d_grad",
     "cache_dir",
@@ -63,6 +70,10 @@ def warm(dtype: Any = np.float32) -> None:
     fold(unfold(x, pair, pair, (0, 0), pair), x.shape, pair, pair, (0, 0), pair)
     pooled, places = max_pool2d(x, (2, 2), (2, 2), (0, 0), pair, False)
     max_pool2d_grad(pooled, places, x.shape)
+    pooled = avg_pool2d(x, (2, 2), (2, 2), (0, 0), False, True, None)
+    avg_pool2d_grad(pooled, x.shape, (2, 2), (2, 2), (0, 0), False, True, None)
+    adaptive_avg_pool2d_grad(adaptive_avg_pool2d(x, pair), x.shape)
+    adaptive_max_pool2d(x, pair)
     relu_grad(x, relu(x))
     dropout(x, 0.5, 0, 0)
     philox(0, 0, 4)

@@ -13,6 +13,8 @@ and every elementwise kernel one pass over memory per NumPy operation in it.
 """
 
 from .activation import relu, relu_grad
+from .adaptive_pool import adaptive_avg_pool2d, adaptive_avg_pool2d_grad, adaptive_max_pool2d
+from .avg_pool import avg_pool2d, avg_pool2d_grad
 from .bilinear import bilinear2d, bilinear2d_grad
 from .conv import conv2d, conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad
 from .dropout import dropout, philox
@@ -25,6 +27,11 @@ from .unfold import fold, unfold
 
 __all__ = [
     "adam_step",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_grad",
+    "adaptive_max_pool2d",
+    "avg_pool2d",
+    "avg_pool2d_grad",
     "bilinear2d",
     "bilinear2d_grad",
     "conv2d",

@@ -12,7 +12,7 @@ PADDINGS = ("valid", "same", "keras_same")
 
 
 def flag(value: Any, name: str, *, op: str) -> bool:
-    """Return `value`, a bool; PyTorch refuses 1, None and NumPy's booleans where it asks for one."""
+    """Return `value`, a bool; 1, None and NumPy's booleans are refused, as PyTorch refuses them."""
     if not isinstance(value, bool):
         raise ArgumentError(
             f"{op}: {name} must be a bool, got {value!r}. Use {name}=True or {name}=False."

@@ -113,7 +113,7 @@ def adaptive_windows(size: int, output: int) -> list[Pair]:
 
 
 def windows_over(windows: Sequence[Pair], size: int) -> list[Pair]:
-    """Return, for each of `size` pixels, (first, last) of the windows that it lies in, last excluded.
+    """Return (first, last) of the windows over each of `size` pixels, last excluded.
 
     Neither the starts nor the ends of the windows may decrease; then the windows over a pixel are
     neighbours, and the gradient of sums over windows is again sums over windows: these.

@@ -51,7 +51,7 @@ def check_adaptive_pool(
     axes = len(output_size)
     op = op or f"adaptive_avg_pool{axes}d"
     check_image(x_shape, axes, op)
-    require_at_least(1, "output_size", output_size, op)
+    require_at_least(0, "output_size", output_size, op)
     return (*x_shape[:-axes], *output_size)
 
 

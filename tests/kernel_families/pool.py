@@ -65,3 +65,139 @@ class MaxPool2d:
         (x,) = leaves(arrays, "x")
         y, indices = F.max_pool2d(x, *MaxPool2d.geometry(case), return_indices=True)
         return {"indices": indices.numpy(), **with_grads(y, arrays["dy"], dx=x)}
+
+
+class AvgPool2d:
+    """avg_pool2d and its gradient."""
+
+    cases = merged(
+        windows(pooling=True),
+        batch=st.integers(0, 2),
+        channels=st.integers(1, 3),
+        ceil_mode=st.booleans(),
+        count_include_pad=st.booleans(),
+        divisor_override=st.sampled_from((None, None, 1, -3)),
+    )
+    hard: ClassVar[dict[str, Case]] = {
+        "2x2": window((8, 10), (2, 2), (2, 2)),
+        "padded, counted": window((7, 6), (3, 2), (2, 1), (1, 1)),
+        "padded, not counted": window((7, 6), (3, 2), (2, 1), (1, 1), count_include_pad=False),
+        "ceil": window((6, 8), (3, 3), (2, 2), ceil_mode=True),
+        "ceil, padded": window((6, 9), (2, 3), (2, 2), (1, 1), ceil_mode=True),
+        "ceil, not counted": window(
+            (6, 9), (2, 3), (2, 2), (1, 1), ceil_mode=True, count_include_pad=False
+        ),
+        "ceil drops a window": window((5, 2), (2, 2), (3, 3), (1, 1), ceil_mode=True),
+        "ceil, large kernel": window((5, 5), (6, 6), (2, 2), ceil_mode=True),
+        "a divisor": window((6, 8), (3, 3), (2, 2), (1, 1), ceil_mode=True, divisor_override=-7),
+        "long rows, stride 1": window((5, 150), (3, 4), (1, 1), (1, 2)),
+        "long rows, stride 2": window((6, 151), (3, 3), (2, 2), (1, 1)),
+        "long rows, stride 2, no overlap": window((4, 151), (2, 2), (2, 2)),
+        "long rows, stride 3": window((9, 120), (4, 5), (3, 3), (2, 2)),
+        "gaps": window((11, 70), (1, 2), (3, 4)),
+        "gaps of a pixel": window((11, 70), (1, 1), (2, 2)),
+        "the whole image": window((7, 9), (7, 9)),
+        "large kernel, stride 1": window((12, 11), (9, 8), (1, 1), (4, 4)),
+        "zero batch": window((4, 4), (2, 2), (2, 2), batch=0),
+        "infinities and NaN": window((9, 40), (3, 3), (2, 2), (1, 1), values="not finite"),
+    }
+
+    @staticmethod
+    def arrays(case: Case, dtype: str) -> Arrays:
+        draw = normal(case, dtype)
+        x = draw(case.get("batch", 2), case.get("channels", 2), *case["size"])
+        if case.get("values") == "not finite":
+            x[0, 0, 2, 7], x[0, 1, 4, 20], x[1, 0, 3, 30] = np.nan, np.inf, -np.inf
+        y = F.avg_pool2d(torch.from_numpy(x), *AvgPool2d.geometry(case))
+        return {"x": x, "dy": draw(*y.shape)}
+
+    @staticmethod
+    def geometry(case: Case) -> tuple:
+        named = [case[name] for name in ("kernel", "stride", "padding")]
+        more = case.get("ceil_mode", False), case.get("count_include_pad", True)
+        return (*named, *more, case.get("divisor_override"))
+
+    @staticmethod
+    def ours(k: Any, case: Case, x: Any, dy: Any) -> Arrays:
+        geometry = AvgPool2d.geometry(case)
+        return {"y": k.avg_pool2d(x, *geometry), "dx": k.avg_pool2d_grad(dy, x.shape, *geometry)}
+
+    @staticmethod
+    def theirs(case: Case, **arrays: Any) -> Arrays:
+        (x,) = leaves(arrays, "x")
+        return with_grads(F.avg_pool2d(x, *AvgPool2d.geometry(case)), arrays["dy"], dx=x)
+
+
+def adaptive(size: Any, output: Any, **more: Any) -> Case:
+    """Return a case of adaptive pooling."""
+    return {"size": size, "output": output, **more}
+
+
+ADAPTIVE = merged(
+    size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    output=st.tuples(st.integers(1, 10), st.integers(1, 10)),
+    batch=st.integers(0, 2),
+    channels=st.integers(1, 3),
+    values=st.sampled_from(("normal", "ties", "nan", "-inf")),
+)
+HARD_ADAPTIVE: dict[str, Case] = {
+    "to 1x1": adaptive((7, 6), (1, 1)),
+    "13 to 6": adaptive((13, 13), (6, 6)),
+    "windows of two sizes": adaptive((7, 10), (3, 4)),
+    "more outputs than pixels": adaptive((3, 5), (7, 9)),
+    "one pixel, many outputs": adaptive((1, 1), (3, 4)),
+    "the image itself": adaptive((4, 5), (4, 5)),
+    "long rows": adaptive((4, 301), (3, 100)),
+    "long rows, halved": adaptive((6, 140), (3, 70)),
+    "overlap, ties": adaptive((7, 7), (4, 4), values="ties"),
+    "overlap, NaN": adaptive((7, 7), (4, 4), values="nan"),
+    "zero batch": adaptive((4, 4), (3, 2), batch=0),
+}
+
+
+def adaptive_arrays(case: Case, dtype: str) -> Arrays:
+    """Return the image and the cotangent of adaptive pooling."""
+    draw, values = normal(case, dtype), case.get("values", "normal")
+    lead = case.get("batch", 2), case.get("channels", 2)
+    x = draw(*lead, *case["size"])
+    if values == "ties":
+        x = np.round(x)
+    elif values != "normal":
+        x = np.where(abs(x) < 0.5, np.asarray(float(values), dtype), x)
+    return {"x": x, "dy": draw(*lead, *case["output"])}
+
+
+class AdaptiveAvgPool2d:
+    """adaptive_avg_pool2d and its gradient."""
+
+    cases, hard = ADAPTIVE, HARD_ADAPTIVE
+    arrays = staticmethod(adaptive_arrays)
+
+    @staticmethod
+    def ours(k: Any, case: Case, x: Any, dy: Any) -> Arrays:
+        y = k.adaptive_avg_pool2d(x, case["output"])
+        return {"y": y, "dx": k.adaptive_avg_pool2d_grad(dy, x.shape)}
+
+    @staticmethod
+    def theirs(case: Case, **arrays: Any) -> Arrays:
+        (x,) = leaves(arrays, "x")
+        return with_grads(F.adaptive_avg_pool2d(x, case["output"]), arrays["dy"], dx=x)
+
+
+class AdaptiveMaxPool2d:
+    """adaptive_max_pool2d with its indices; max_pool2d_grad copes with its windows too."""
+
+    cases, hard = ADAPTIVE, HARD_ADAPTIVE
+    arrays = staticmethod(adaptive_arrays)
+
+    @staticmethod
+    def ours(k: Any, case: Case, x: Any, dy: Any) -> Arrays:
+        y, indices = k.adaptive_max_pool2d(x, case["output"])
+        assert indices.dtype == np.int32
+        return {"y": y, "indices": indices, "dx": k.max_pool2d_grad(dy, indices, x.shape)}
+
+    @staticmethod
+    def theirs(case: Case, **arrays: Any) -> Arrays:
+        (x,) = leaves(arrays, "x")
+        y, indices = F.adaptive_max_pool2d(x, case["output"], return_indices=True)
+        return {"indices": indices.numpy(), **with_grads(y, arrays["dy"], dx=x)}

@@ -9,11 +9,18 @@ half a microsecond, whatever the sizes, and a convolution takes N*K*P*Q*R*S*C/gr
 minute here, a few milliseconds on the rungs that follow.
 """
 
+from .adaptive_pool import adaptive_avg_pool2d, adaptive_avg_pool2d_grad, adaptive_max_pool2d
+from .avg_pool import avg_pool2d, avg_pool2d_grad
 from .conv import conv2d, conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad
 from .pool import max_pool2d, max_pool2d_grad
 from .unfold import fold, unfold
 
 __all__ = [
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_grad",
+    "adaptive_max_pool2d",
+    "avg_pool2d",
+    "avg_pool2d_grad",
     "conv2d",
     "conv2d_bias_grad",
     "conv2d_input_grad",
