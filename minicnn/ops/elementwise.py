@@ -59,9 +59,12 @@ def clone(x: Variable) -> Any:
 
 
 def require_float(op: str, *operands: Variable | None) -> None:
-    """Raise unless all operands have one and the same dtype, float32 or float64."""
+    """Raise unless all operands have one and the same dtype, float32 or float64.
+
+    The third, a bias, may be None.
+    """
     for i, x in enumerate(operands):
-        if not isinstance(x, Variable) and (i == 0 or x is not None):
+        if not isinstance(x, Variable) and (i < 2 or x is not None):
             raise DtypeError(
                 f"{op}: expected a Tensor, got {type(x).__name__}. Wrap it in minicnn.tensor(...)."
             )
