@@ -22,9 +22,12 @@ def flag(value: Any, name: str, *, op: str) -> bool:
 
 def integer(value: Any, name: str, *, op: str) -> int:
     """Return `value` as an int; 2.0 and True are refused, as PyTorch refuses them."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise ArgumentError(f"{op}: {name} must be an integer, got {value!r}. Use {name}=1.")
-    return operator.index(value)
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)
+    except TypeError:  # also of an array of several numbers, which has an __index__
+        pass
+    raise ArgumentError(f"{op}: {name} must be an integer, got {value!r}. Use {name}=1.")
 
 
 def integers(value: Any, count: int, name: str, *, op: str) -> tuple[int, ...]:

@@ -50,19 +50,19 @@ def pad(
         raise DtypeError(
             f"pad: expected a Tensor, got {type(input).__name__}. Wrap it in minicnn.tensor(...)."
         )
-    x, pairs = input.array, _pairs(pad, input.array.ndim)
+    x, pairs, number = input.array, _pairs(pad, input.array.ndim), _number(value)
     rule = _rules.get(mode) if isinstance(mode, str) else None
     if rule is None:
         names = ", ".join(_rules)
         raise ArgumentError(f'pad: mode must be one of {names}, got {mode!r}. Use "constant".')
     if mode != "constant":
         _check_axes(x.shape, pairs, mode)
-        _check_values(x.dtype, mode, value)
+        _check_values(x.dtype, mode, number)
     untouched: Picks = [None] * (x.ndim - len(pairs))
     padded = zip(x.shape[len(untouched) :], reversed(pairs), strict=True)
     picks = untouched + [None if p == (0, 0) else rule(n, p, x.shape) for n, p in padded]
-    fill = _fill(value, x.dtype) if any(max(p) > 0 for p in pairs) else 0
-    return pick(input, picks, fill)
+    added = any(max(p) > 0 for p in pairs)
+    return pick(input, picks, _as_element(number, x.dtype) if added else 0)
 
 
 # ------------------------------------------------------------------------------ the modes
@@ -159,8 +159,8 @@ def _check_axes(shape: Shape, pairs: list[Pair], mode: str) -> None:
         )
 
 
-def _check_values(dtype: np.dtype, mode: str, value: Any) -> None:
-    if value is not None and value != 0:
+def _check_values(dtype: np.dtype, mode: str, value: float) -> None:
+    if value != 0:
         raise ArgumentError(
             f'pad: mode="{mode}" takes its pixels from the image, got value={value!r}. Leave value '
             'out, or use mode="constant".'
@@ -171,21 +171,24 @@ def _check_values(dtype: np.dtype, mode: str, value: Any) -> None:
         )
 
 
-def _fill(value: Any, dtype: np.dtype) -> float:
-    """`value` as a number that `dtype` can hold."""
+def _number(value: Any) -> float:
     if isinstance(value, Variable) and value.array.ndim == 0:
         value = value.array.item()
-    if value is None:
-        return 0
-    if not dtypes.is_scalar(value):
+    if value is not None and not dtypes.is_scalar(value):
         raise ArgumentError(f"pad: value must be a number, got {value!r}. Use value=0.")
+    return 0 if value is None else value
+
+
+def _as_element(value: float, dtype: np.dtype) -> float:
+    """`value` as an element of `dtype`, cut to an integer if need be."""
     if dtype == dtypes.bool_:
         return bool(value)
-    limits = np.finfo(dtype) if dtypes.is_floating(dtype) else np.iinfo(dtype)
-    special = dtypes.is_floating(dtype) and not math.isfinite(value)
+    floating = dtypes.is_floating(dtype)
+    limits = np.finfo(dtype) if floating else np.iinfo(dtype)
+    special = floating and not math.isfinite(value)
     if not special and not limits.min <= value <= limits.max:
         raise ArgumentError(
             f"pad: value {value!r} is outside the range of {dtype}, {limits.min} to {limits.max}. "
             "Use a smaller value, or convert the input."
         )
-    return float(value) if dtypes.is_floating(dtype) else int(value)
+    return float(value) if floating else int(value)
