@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.autograd import Variable
-from minicnn.kernels.errors import ShapeError
+from minicnn.kernels.errors import ArgumentError, ShapeError
+from minicnn.kernels.shapes import integer
 from minicnn.ops import indexing, shaping
 
 if TYPE_CHECKING:
@@ -42,10 +43,10 @@ class Shaping(Variable):
 
     def flatten(self, start_dim: Any = 0, end_dim: Any = -1) -> Tensor:
         """The dimensions from `start_dim` to `end_dim` rolled into one."""
-        if not self.ndim:
-            return self.reshape(1)
         first = shaping.normalize_axis("flatten", start_dim, self.ndim)
         last = shaping.normalize_axis("flatten", end_dim, self.ndim)
+        if not self.ndim:
+            return self.reshape(1)
         if first > last:
             raise ShapeError(
                 f"flatten: start_dim {start_dim} comes after end_dim {end_dim}. Swap them."
@@ -111,31 +112,41 @@ class Shaping(Variable):
 
     def split(self, split_size: Any, dim: Any = 0) -> tuple[Tensor, ...]:
         """Pieces of the given size (the last may be smaller) or sizes along `dim`, as views."""
-        axis = shaping.normalize_axis("split", dim, self.ndim)
-        total = self.array.shape[axis]
+        axis, total = self._axis_to_cut("split", dim)
         if isinstance(split_size, list | tuple):
             sizes = list(split_size)
-            if sum(sizes) != total:
+            if sum(sizes) != total or min(sizes, default=0) < 0:
                 raise ShapeError(
-                    f"split: sizes {sizes} must add up to {total}, the size of dim {dim}."
-                    " Correct the sizes."
+                    f"split: sizes {sizes} must be >= 0 and add up to {total}, the size of dim "
+                    f"{dim}. Correct the sizes."
                 )
         else:
-            if split_size < 1:
+            size = integer(split_size, "split_size", op="split")
+            if size < 0 or (size == 0 and total):
                 raise ShapeError(
                     f"split: the size of a piece must be at least 1, got {split_size}."
                     " Use 1 for single rows."
                 )
-            starts = range(0, total, split_size) if total else [0]
-            sizes = [min(split_size, total - start) for start in starts]
+            starts = range(0, total, size) if total else [0]
+            sizes = [min(size, total - start) for start in starts]
         ends = np.cumsum([0, *sizes]).tolist()
         place = (slice(None),) * axis
         return tuple(self[(*place, slice(a, b))] for a, b in pairwise(ends))
 
     def chunk(self, chunks: Any, dim: Any = 0) -> tuple[Tensor, ...]:
         """At most `chunks` pieces of equal size (the last may be smaller), as views."""
-        total = self.array.shape[shaping.normalize_axis("chunk", dim, self.ndim)]
-        return self.split(-(-total // chunks) or 1, dim)
+        _, total = self._axis_to_cut("chunk", dim)
+        if integer(chunks, "chunks", op="chunk") < 1:
+            raise ArgumentError(f"chunk: chunks must be at least 1, got {chunks}. Use chunks=2.")
+        # Of nothing there are as many pieces as were asked for, each of nothing, as in PyTorch.
+        return self.split(-(-total // chunks) if total else [0] * chunks, dim)
+
+    def _axis_to_cut(self, op: str, dim: Any) -> tuple[int, int]:
+        """The axis that `dim` means, and its size."""
+        if not self.ndim:
+            raise ShapeError(f"{op}: a tensor without dimensions cannot be cut. Use unsqueeze(0).")
+        axis = shaping.normalize_axis(op, dim, self.ndim)
+        return axis, self.array.shape[axis]
 
     def unbind(self, dim: Any = 0) -> tuple[Tensor, ...]:
         """All slices along `dim`, without it."""

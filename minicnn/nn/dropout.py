@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from minicnn.errors import ArgumentError
 from minicnn.nn import functional as F
 from minicnn.nn.module import Module
+from minicnn.ops.dropout import check_probability
 from minicnn.tensor import Tensor
 
 
@@ -13,10 +13,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ArgumentError(
-                f"{type(self).__name__}: p must be a probability from 0 to 1, got {p}. Use p=0.5."
-            )
+        check_probability(type(self).__name__, p)
         self.p, self.inplace = p, inplace
 
     def forward(self, x: Tensor) -> Tensor:

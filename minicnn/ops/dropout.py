@@ -6,9 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import dtypes
 from minicnn.autograd import Function, Variable
+from minicnn.kernels.errors import ArgumentError
 from minicnn.ops.elementwise import require_float
 from minicnn.ops.shaping import c_order
+
+
+def check_probability(op: str, p: Any) -> None:
+    """Raise ArgumentError unless `p` is a number from 0 to 1."""
+    if not dtypes.is_scalar(p) or not 0 <= p <= 1:
+        raise ArgumentError(f"{op}: p must be a probability from 0 to 1, got {p!r}. Use p=0.5.")
 
 
 class DropoutFunction(Function):

@@ -123,7 +123,9 @@ def getitem(x: Variable, index: Any) -> Any:
 
 
 def _index_error(x: Variable, error: IndexError) -> OutOfRangeError:
-    return OutOfRangeError(f"index: {error} (the tensor has shape {x.array.shape})")
+    return OutOfRangeError(
+        f"index: {error} (the tensor has shape {x.array.shape}). Check the index against the shape."
+    )
 
 
 class SetItemFunction(Function):

@@ -10,11 +10,13 @@ import numpy as np
 
 from minicnn import dtypes
 from minicnn.autograd import Function, Variable
-from minicnn.kernels.errors import DtypeError, ShapeError
+from minicnn.kernels.errors import ArgumentError, DtypeError, ShapeError
 
 
 def normalize_axis(op: str, axis: int, ndim: int) -> int:
     """`axis` counted from the front; negative ones count from the back."""
+    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
+        raise ArgumentError(f"{op}: dim must be an integer, got {axis!r}. Use dim=-1 for the last.")
     if not -max(ndim, 1) <= axis < max(ndim, 1):
         raise ShapeError(
             f"{op}: dim {axis} is out of range for a tensor of {ndim} dimensions. "
@@ -29,7 +31,7 @@ def _resolve(op: str, shape: Sequence[int], size: int, had: tuple[int, ...]) -> 
     unknown = wanted.count(-1)
     known = math.prod(n for n in wanted if n != -1)
     if unknown > 1 or any(n < -1 for n in wanted):
-        raise ShapeError(f"{op}: {wanted} is not a shape; sizes are >= 0, with at most one -1")
+        raise ShapeError(f"{op}: {wanted} is not a shape. Sizes are >= 0, with at most one -1.")
     if unknown and (known == 0 or size % known):
         raise ShapeError(
             f"{op}: cannot fill {wanted} from shape {had}: {size} elements / {known}."
@@ -129,10 +131,10 @@ def permute(x: Variable, order: Sequence[int]) -> Any:
 def transpose(x: Variable, axis0: int, axis1: int) -> Any:
     """Two axes swapped, as a view."""
     order = list(range(x.array.ndim))
-    if not order:
-        return permute(x, ())
     a = normalize_axis("transpose", axis0, len(order))
     b = normalize_axis("transpose", axis1, len(order))
+    if not order:
+        return permute(x, ())
     order[a], order[b] = order[b], order[a]
     return TransposeFunction.apply(x, tuple(order))
 
@@ -190,7 +192,7 @@ def expand(x: Variable, shape: Sequence[int]) -> Any:
     fits = extra >= 0 and all(a in (1, b) for a, b in zip(had, wanted[extra:], strict=True))
     if not fits or any(n < 0 for n in wanted):
         raise ShapeError(
-            f"expand: shape {had} cannot become {tuple(shape)}; only sizes of 1 can grow"
+            f"expand: shape {had} cannot become {tuple(shape)}. Only sizes of 1 can grow."
         )
     return ExpandFunction.apply(x, wanted)
 
@@ -251,6 +253,12 @@ def cat(tensors: Sequence[Variable], axis: int = 0) -> Any:
 
     found = _sequence("cat", tensors)
     dtype = dtypes.result_type(*(x.array for x in found))
+    # As in PyTorch an empty vector joins anything: what a loop starts to collect with.
+    others = [x for x in found if x.array.shape != (0,)]
+    if others and others[0].array.ndim:
+        full = list(others[0].array.shape)
+        full[normalize_axis("cat", axis, len(full))] = 0
+        found = [reshape(x, tuple(full)) if x.array.shape == (0,) else x for x in found]
     ndim = found[0].array.ndim
     axis = normalize_axis("cat", axis, ndim)
     shapes = [x.array.shape for x in found]

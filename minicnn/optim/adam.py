@@ -38,7 +38,7 @@ class Adam(Optimizer):
         decoupled_weight_decay: bool = False,
     ) -> None:
         defaults = {
-            "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay,
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
             "amsgrad": amsgrad, "maximize": maximize, "foreach": foreach, "capturable": capturable,
             "differentiable": differentiable, "fused": fused,
             "decoupled_weight_decay": decoupled_weight_decay,
@@ -48,7 +48,8 @@ class Adam(Optimizer):
     def _check(self, options: dict[str, Any]) -> None:
         super()._check(options)
         betas = options["betas"]
-        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        pair = isinstance(betas, tuple | list) and len(betas) == 2
+        if not pair or not all(0 <= beta < 1 for beta in betas):
             raise ArgumentError(
                 f"{type(self).__name__}: betas must be two numbers in [0, 1), got {betas}."
                 " Use betas=(0.9, 0.999)."
