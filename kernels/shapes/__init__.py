@@ -7,7 +7,7 @@ remedy. What they take and refuse is what PyTorch does. Derivations: Dumoulin & 
 guide to convolution arithmetic for deep learning".
 """
 
-from .arguments import flag, integer, integers, padding_argument, pair
+from .arguments import PADDINGS, flag, integer, integers, padding_argument, pair
 from .convolutions import (
     check_conv,
     check_conv_transpose,
@@ -37,6 +37,7 @@ check_conv2d, check_conv_transpose2d = check_conv, check_conv_transpose
 check_pool2d, check_adaptive_pool2d = check_pool, check_adaptive_pool
 
 __all__ = [
+    "PADDINGS",
     "Pair",
     "ReceptiveField",
     "Shape",
