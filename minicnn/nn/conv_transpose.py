@@ -53,7 +53,7 @@ class ConvTransposeNd(Convolution):
 
     def _extra(self, input: Tensor, output_size: Any) -> tuple[int, ...]:
         """The output_padding that gives this size."""
-        op = type(self).__name__
+        op = f"conv_transpose{self.axes}d"
         require_float(op, input)
         if not isinstance(output_size, tuple | list):
             example = (28,) * self.axes
