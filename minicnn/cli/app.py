@@ -29,6 +29,9 @@ SECTIONS = {
         "summary": "A network's layers, sizes and costs, before it runs.",
         "sobel": "The edges of a picture, by a Conv2d with Sobel's weights.",
     },
+    "Kernels of your own": {
+        "check": "Is each kernel of a Python file right? Else, where not.",
+    },
     "This machine": {
         "doctor": "What was found here: versions, threads, SIMD, caches.",
     },

@@ -1,17 +1,18 @@
-"""Bilinear: cases, arrays, and what torch computes from them."""
+"""Bilinear: generated and hard cases, and what torch computes from them."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from helpers_kernel_oracle import Arrays, leaves, normal, with_grads
+from helpers_kernel_oracle import Arrays, leaves, with_grads
 from helpers_kernels import Case, merged
 from hypothesis import strategies as st
 
+from minicnn.contract.families import bilinear
 
-class Bilinear2d:
+
+class Bilinear2d(bilinear.Bilinear2d):
     """bilinear2d and its gradient, at places in any order."""
 
     axis = st.tuples(st.integers(1, 6), st.integers(1, 9))  # pixels, places
@@ -24,24 +25,6 @@ class Bilinear2d:
         "large": {"batch": 3, "channels": 5, "rows": (40, 90), "columns": (37, 81)},
         "zero batch": {"batch": 0, "rows": (3, 4), "columns": (3, 4)},
     }
-
-    @staticmethod
-    def arrays(case: Case, dtype: str) -> Arrays:
-        draw, rng = normal(case, dtype), np.random.default_rng(case["seed"])
-        (H, P), (W, Q) = case["rows"], case["columns"]
-        N, C = case.get("batch", 2), case.get("channels", 2)
-        # Also places on pixels, the last one among them.
-        rows = np.where(rng.random(P) < 0.3, rng.integers(0, H, P), rng.uniform(0, H - 1, P))
-        columns = np.where(rng.random(Q) < 0.3, rng.integers(0, W, Q), rng.uniform(0, W - 1, Q))
-        places = {"rows": rows.astype(dtype), "columns": columns.astype(dtype)}
-        return {"x": draw(N, C, H, W), **places, "dy": draw(N, C, P, Q)}
-
-    @staticmethod
-    def ours(k: Any, case: Case, x: Any, rows: Any, columns: Any, dy: Any) -> Arrays:
-        return {
-            "y": k.bilinear2d(x, rows, columns),
-            "dx": k.bilinear2d_grad(dy, rows, columns, x.shape),
-        }
 
     @staticmethod
     def theirs(case: Case, **arrays: Any) -> Arrays:

@@ -1,17 +1,18 @@
-"""Convolution: cases, arrays, and what torch computes from them."""
+"""Convolution: generated and hard cases, and what torch computes from them."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
 import torch.nn.functional as F
-from helpers_kernel_oracle import Arrays, leaves, normal, with_grads
+from helpers_kernel_oracle import Arrays, leaves, with_grads
 from helpers_kernels import Case, merged, window, windows
 from hypothesis import strategies as st
 
+from minicnn.contract.families import conv
 
-class Conv2d:
+
+class Conv2d(conv.Conv2d):
     """conv2d and its input, weight and bias gradients."""
 
     cases = merged(
@@ -36,29 +37,6 @@ class Conv2d:
         "stem 7x7": window((15, 12), (7, 7), (2, 2), (3, 3), batch=1, channels=3, filters=4),
         "zero batch": window((6, 6), (3, 3), batch=0, groups=2),
     }
-
-    @staticmethod
-    def arrays(case: Case, dtype: str) -> Arrays:
-        draw, groups = normal(case, dtype), case.get("groups", 1)
-        C, K = groups * case.get("channels", 2), groups * case.get("filters", 2)
-        x, w = draw(case.get("batch", 2), C, *case["size"]), draw(K, C // groups, *case["kernel"])
-        y = F.conv2d(torch.from_numpy(x), torch.from_numpy(w), None, *Conv2d.geometry(case))
-        b = draw(K) if case.get("bias", True) else None
-        return {"x": x, "w": w, "b": b, "dy": draw(*y.shape)}
-
-    @staticmethod
-    def geometry(case: Case) -> tuple:
-        return case["stride"], case["padding"], case["dilation"], case.get("groups", 1)
-
-    @staticmethod
-    def ours(k: Any, case: Case, x: Any, w: Any, b: Any, dy: Any) -> Arrays:
-        how = Conv2d.geometry(case)
-        return {
-            "y": k.conv2d(x, w, b, *how),
-            "dx": k.conv2d_input_grad(dy, w, x.shape, *how),
-            "dw": k.conv2d_weight_grad(dy, x, w.shape, *how),
-            **({} if b is None else {"db": k.conv2d_bias_grad(dy)}),
-        }
 
     @staticmethod
     def theirs(case: Case, **arrays: Any) -> Arrays:

@@ -1,16 +1,18 @@
-"""Dropout and its random words: cases, arrays, and what torch computes from them."""
+"""Dropout and its random words: generated and hard cases, and what torch computes from them."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 import numpy as np
-from helpers_kernel_oracle import Arrays, normal, philox_word
+from helpers_kernel_oracle import Arrays, philox_word
 from helpers_kernels import Case, merged, shapes
 from hypothesis import strategies as st
 
+from minicnn.contract.families import dropout
 
-class Dropout:
+
+class Dropout(dropout.Dropout):
     """dropout, its gradient (itself) and philox, against Philox in Python's own integers."""
 
     cases = merged(
@@ -23,19 +25,6 @@ class Dropout:
         "long": {"shape": (37, 41), "p": 0.3, "key": 2**64 - 1, "offset": 2**32},
         "a word on the threshold": {"shape": (5,), "p": 0x6627E8D5 / 2**32, "key": 0, "offset": 0},
     }
-
-    @staticmethod
-    def arrays(case: Case, dtype: str) -> Arrays:
-        draw = normal(case, dtype)
-        return {"x": draw(*case["shape"]), "dy": draw(*case["shape"])}
-
-    @staticmethod
-    def ours(k: Any, case: Case, x: Any, dy: Any) -> Arrays:
-        p, seed, offset = case["p"], case["key"], case["offset"]
-        words = k.backend.philox(seed, offset, x.size)
-        assert words.dtype == np.uint32
-        y, dx = k.dropout(x, p, seed, offset), k.dropout(dy, p, seed, offset)
-        return {"y": y, "dx": dx, "words": words}
 
     @staticmethod
     def theirs(case: Case, **arrays: Any) -> Arrays:

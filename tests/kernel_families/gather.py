@@ -1,17 +1,18 @@
-"""Gather: cases, arrays, and what torch computes from them."""
+"""Gather: generated and hard cases, and what torch computes from them."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from helpers_kernel_oracle import Arrays, leaves, normal, with_grads
+from helpers_kernel_oracle import Arrays, leaves, with_grads
 from helpers_kernels import Case, merged
 from hypothesis import strategies as st
 
+from minicnn.contract.families import gather
 
-class Gather2d:
+
+class Gather2d(gather.Gather2d):
     """gather2d and its gradient: torch indexes, and fills with `where`."""
 
     axis = st.tuples(st.integers(1, 6), st.integers(0, 9))  # pixels, picks
@@ -23,20 +24,6 @@ class Gather2d:
         "large": {"batch": 3, "channels": 5, "rows": (40, 90), "columns": (37, 81)},
         "zero batch": {"batch": 0, "rows": (3, 4), "columns": (3, 4)},
     }
-
-    @staticmethod
-    def arrays(case: Case, dtype: str) -> Arrays:
-        draw, rng = normal(case, dtype), np.random.default_rng(case["seed"])
-        (H, P), (W, Q) = case["rows"], case["columns"]
-        N, C = case.get("batch", 2), case.get("channels", 2)
-        rows = rng.integers(-1, H, size=P).astype(np.int32)
-        columns = rng.integers(-1, W, size=Q).astype(np.int32)
-        return {"x": draw(N, C, H, W), "rows": rows, "columns": columns, "dy": draw(N, C, P, Q)}
-
-    @staticmethod
-    def ours(k: Any, case: Case, x: Any, rows: Any, columns: Any, dy: Any) -> Arrays:
-        y = k.gather2d(x, rows, columns, 0.5)
-        return {"y": y, "dx": k.gather2d_grad(dy, rows, columns, x.shape)}
 
     @staticmethod
     def theirs(case: Case, **arrays: Any) -> Arrays:

@@ -1,17 +1,18 @@
-"""Unfold (im2col) and fold (col2im): cases, arrays, and what torch computes from them."""
+"""Unfold and fold: generated and hard cases, and what torch computes from them."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
 import torch.nn.functional as F
-from helpers_kernel_oracle import Arrays, leaves, normal, with_grads
+from helpers_kernel_oracle import Arrays, leaves, with_grads
 from helpers_kernels import Case, merged, window, windows
 from hypothesis import strategies as st
 
+from minicnn.contract.families import unfold
 
-class Unfold:
+
+class Unfold(unfold.Unfold):
     """unfold, with fold as its gradient."""
 
     cases = merged(windows(), batch=st.integers(0, 2), channels=st.integers(1, 3))
@@ -20,22 +21,6 @@ class Unfold:
         "gaps": window((9, 10), (2, 2), (4, 3), (1, 1)),
         "zero batch": window((4, 4), (2, 2), batch=0),
     }
-
-    @staticmethod
-    def arrays(case: Case, dtype: str) -> Arrays:
-        draw = normal(case, dtype)
-        x = draw(case.get("batch", 2), case.get("channels", 2), *case["size"])
-        cols = F.unfold(torch.from_numpy(x), *Unfold.geometry(case))
-        return {"x": x, "dcols": draw(*cols.shape)}
-
-    @staticmethod
-    def geometry(case: Case) -> tuple:
-        return case["kernel"], case["dilation"], case["padding"], case["stride"]
-
-    @staticmethod
-    def ours(k: Any, case: Case, x: Any, dcols: Any) -> Arrays:
-        how = Unfold.geometry(case)
-        return {"y": k.unfold(x, *how), "dx": k.fold(dcols, x.shape, *how)}
 
     @staticmethod
     def theirs(case: Case, **arrays: Any) -> Arrays:
