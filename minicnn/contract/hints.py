@@ -145,8 +145,9 @@ def _misreadings(name: str, value: Any) -> Iterator[tuple[str, Callable[[Any], A
         yield swapped, lambda value: value[::-1]
         yield f"The first number of {name} is used for both axes.", lambda value: value[:1] * 2
         yield f"The second number of {name} is used for both axes.", lambda value: value[1:] * 2
-    elif isinstance(value, int) and name == "groups":
-        yield ignored.format(1), lambda value: 1
+    elif isinstance(value, int) and name in ("groups", "divisor_override"):
+        usual = 1 if name == "groups" else None
+        yield ignored.format(usual), lambda value: usual
     elif isinstance(value, int) and name == "step":
         yield "The moments are not corrected by 1 / (1 - beta**step).", lambda value: 10**9
     elif isinstance(value, float):

@@ -1,18 +1,18 @@
-"""Pooling: cases, arrays, and what torch computes from them."""
+"""Pooling: generated and hard cases, and what torch computes from them."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-import torch
 import torch.nn.functional as F
-from helpers_kernel_oracle import Arrays, leaves, normal, with_grads
+from helpers_kernel_oracle import Arrays, leaves, with_grads
 from helpers_kernels import Case, merged, window, windows
 from hypothesis import strategies as st
 
+from minicnn.contract.families import adaptive_pool, avg_pool, pool
 
-class MaxPool2d:
+
+class MaxPool2d(pool.MaxPool2d):
     """max_pool2d with its indices, and its gradient."""
 
     cases = merged(
@@ -37,37 +37,13 @@ class MaxPool2d:
     }
 
     @staticmethod
-    def arrays(case: Case, dtype: str) -> Arrays:
-        draw, values = normal(case, dtype), case.get("values", "normal")
-        x = draw(case.get("batch", 2), case.get("channels", 2), *case["size"])
-        if values == "negative":
-            x = -1 - abs(x)
-        elif values == "ties":
-            x = np.round(x)
-        elif values != "normal":
-            x = np.where(abs(x) < 0.5, np.asarray(float(values), dtype), x)
-        y = F.max_pool2d(torch.from_numpy(x), *MaxPool2d.geometry(case))
-        return {"x": x, "dy": draw(*y.shape)}
-
-    @staticmethod
-    def geometry(case: Case) -> tuple:
-        names = ("kernel", "stride", "padding", "dilation")
-        return (*(case[name] for name in names), case.get("ceil_mode", False))
-
-    @staticmethod
-    def ours(k: Any, case: Case, x: Any, dy: Any) -> Arrays:
-        y, indices = k.max_pool2d(x, *MaxPool2d.geometry(case))
-        assert indices.dtype == np.int32
-        return {"y": y, "indices": indices, "dx": k.max_pool2d_grad(dy, indices, x.shape)}
-
-    @staticmethod
     def theirs(case: Case, **arrays: Any) -> Arrays:
         (x,) = leaves(arrays, "x")
         y, indices = F.max_pool2d(x, *MaxPool2d.geometry(case), return_indices=True)
         return {"indices": indices.numpy(), **with_grads(y, arrays["dy"], dx=x)}
 
 
-class AvgPool2d:
+class AvgPool2d(avg_pool.AvgPool2d):
     """avg_pool2d and its gradient."""
 
     cases = merged(
@@ -103,26 +79,6 @@ class AvgPool2d:
     }
 
     @staticmethod
-    def arrays(case: Case, dtype: str) -> Arrays:
-        draw = normal(case, dtype)
-        x = draw(case.get("batch", 2), case.get("channels", 2), *case["size"])
-        if case.get("values") == "not finite":
-            x[0, 0, 2, 7], x[0, 1, 4, 20], x[1, 0, 3, 30] = np.nan, np.inf, -np.inf
-        y = F.avg_pool2d(torch.from_numpy(x), *AvgPool2d.geometry(case))
-        return {"x": x, "dy": draw(*y.shape)}
-
-    @staticmethod
-    def geometry(case: Case) -> tuple:
-        named = [case[name] for name in ("kernel", "stride", "padding")]
-        more = case.get("ceil_mode", False), case.get("count_include_pad", True)
-        return (*named, *more, case.get("divisor_override"))
-
-    @staticmethod
-    def ours(k: Any, case: Case, x: Any, dy: Any) -> Arrays:
-        geometry = AvgPool2d.geometry(case)
-        return {"y": k.avg_pool2d(x, *geometry), "dx": k.avg_pool2d_grad(dy, x.shape, *geometry)}
-
-    @staticmethod
     def theirs(case: Case, **arrays: Any) -> Arrays:
         (x,) = leaves(arrays, "x")
         return with_grads(F.avg_pool2d(x, *AvgPool2d.geometry(case)), arrays["dy"], dx=x)
@@ -155,28 +111,10 @@ HARD_ADAPTIVE: dict[str, Case] = {
 }
 
 
-def adaptive_arrays(case: Case, dtype: str) -> Arrays:
-    """Return the image and the cotangent of adaptive pooling."""
-    draw, values = normal(case, dtype), case.get("values", "normal")
-    lead = case.get("batch", 2), case.get("channels", 2)
-    x = draw(*lead, *case["size"])
-    if values == "ties":
-        x = np.round(x)
-    elif values != "normal":
-        x = np.where(abs(x) < 0.5, np.asarray(float(values), dtype), x)
-    return {"x": x, "dy": draw(*lead, *case["output"])}
-
-
-class AdaptiveAvgPool2d:
+class AdaptiveAvgPool2d(adaptive_pool.AdaptiveAvgPool2d):
     """adaptive_avg_pool2d and its gradient."""
 
     cases, hard = ADAPTIVE, HARD_ADAPTIVE
-    arrays = staticmethod(adaptive_arrays)
-
-    @staticmethod
-    def ours(k: Any, case: Case, x: Any, dy: Any) -> Arrays:
-        y = k.adaptive_avg_pool2d(x, case["output"])
-        return {"y": y, "dx": k.adaptive_avg_pool2d_grad(dy, x.shape)}
 
     @staticmethod
     def theirs(case: Case, **arrays: Any) -> Arrays:
@@ -184,17 +122,10 @@ class AdaptiveAvgPool2d:
         return with_grads(F.adaptive_avg_pool2d(x, case["output"]), arrays["dy"], dx=x)
 
 
-class AdaptiveMaxPool2d:
+class AdaptiveMaxPool2d(adaptive_pool.AdaptiveMaxPool2d):
     """adaptive_max_pool2d with its indices; max_pool2d_grad copes with its windows too."""
 
     cases, hard = ADAPTIVE, HARD_ADAPTIVE
-    arrays = staticmethod(adaptive_arrays)
-
-    @staticmethod
-    def ours(k: Any, case: Case, x: Any, dy: Any) -> Arrays:
-        y, indices = k.adaptive_max_pool2d(x, case["output"])
-        assert indices.dtype == np.int32
-        return {"y": y, "indices": indices, "dx": k.max_pool2d_grad(dy, indices, x.shape)}
 
     @staticmethod
     def theirs(case: Case, **arrays: Any) -> Arrays:
