@@ -44,6 +44,15 @@ class AutogradError(MiniCNNError):
     """A misuse of the tape: backward twice, a saved array changed in place, no gradient."""
 
 
+class GradcheckError(MiniCNNError):
+    """A gradient that is not the derivative; `input` and `entry` say where, if one place is."""
+
+    input: int | None = None  # which of the function's inputs
+    entry: tuple[int, ...] | None = None  # the index into it
+    analytic: float | None = None  # what backward gives there
+    numeric: float | None = None  # what finite differences give
+
+
 class DataError(MiniCNNError, ValueError):
     """A dataset, folder or image that cannot be used; the message names the file."""
 

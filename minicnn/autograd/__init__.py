@@ -2,10 +2,12 @@
 
     function    what is written: Variable, Function, Node
     engine      how it is walked: backward, grad
+    checking    whether a backward is right: gradcheck (with slopes, blame, hints)
 
 Whether anything is written is decided in `minicnn.grad_mode`.
 """
 
+from minicnn.autograd.checking import gradcheck
 from minicnn.autograd.engine import backward, grad
 from minicnn.autograd.function import Function, Node, Variable
 from minicnn.grad_mode import (
@@ -23,6 +25,7 @@ __all__ = [
     "backward",
     "enable_grad",
     "grad",
+    "gradcheck",
     "inference_mode",
     "is_grad_enabled",
     "no_grad",
