@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from minicnn.errors import ArgumentError
-from minicnn.kernels.shapes import conv_output_size, pool_output_size, span
+from minicnn.kernels.shapes import adaptive_windows, conv_output_size, pool_output_size, span
 
 Pair = tuple[int, int]
 
@@ -123,6 +123,22 @@ class ShapesBackend:
         y = self._made((N, C, P, Q), x.dtype, seen)
         return y, np.zeros(y.shape, np.int32)
 
+    def avg_pool2d(
+        self, x, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override
+    ):
+        return self.max_pool2d(x, kernel, stride, padding, (1, 1), ceil_mode)[0]
+
+    def adaptive_avg_pool2d(self, x, output_size):
+        return self.adaptive_max_pool2d(x, output_size)[0]
+
+    def adaptive_max_pool2d(self, x, output_size):
+        windows = [np.reshape(w, (-1, 2)) for w in map(adaptive_windows, x.shape[2:], output_size)]
+        most = [int(np.max(w[:, 1] - w[:, 0], initial=1)) for w in windows]
+        steps = [int(np.max(np.diff(w[:, 0]), initial=1)) for w in windows]  # where they vary: most
+        seen = self._slide(x, (most[0], most[1]), (steps[0], steps[1]), (1, 1))
+        y = self._made((*x.shape[:2], *output_size), x.dtype, seen)
+        return y, np.zeros(y.shape, np.int32)
+
     def unfold(self, x, kernel, dilation, padding, stride, *, out=None):
         N, C, H, W = x.shape
         axes = zip((H, W), kernel, stride, padding, dilation, strict=True)
@@ -146,6 +162,11 @@ class ShapesBackend:
 
     def relu(self, x, *, out=None):
         return self._made(x.shape, x.dtype, self._field(x))
+
+    def hardtanh(self, x, *options, out=None):
+        return self.relu(x)
+
+    leaky_relu = elu = sigmoid = tanh = silu = gelu = softmax = log_softmax = hardtanh
 
     def dropout(self, x, p, seed, offset, *, out=None):
         return self.relu(x)

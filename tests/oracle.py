@@ -121,6 +121,8 @@ def _run(
     seed: int,
 ) -> dict[str, np.ndarray]:
     """Return what one library computes, by name: values and leaf gradients."""
+    if lib is torch:
+        torch.set_num_threads(1)  # again: Numba, which shares its OpenMP, sets its own number
     given = [a.copy() if isinstance(a, np.ndarray) else a for a in stored]
     leaves, inputs = [], []
     for how, array, original in zip(layouts, given, arrays, strict=True):

@@ -10,6 +10,15 @@ from minicnn.errors import ArgumentError, ShapeError
 from minicnn.ops import dropout as dropout_op
 from minicnn.ops import elementwise, reduce
 from minicnn.ops.activation import elu, gelu, hardtanh, leaky_relu, relu, relu6, silu
+from minicnn.ops.adaptive_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    global_avg_pool2d,
+    global_max_pool2d,
+)
+from minicnn.ops.avg_pool import avg_pool1d, avg_pool2d
 from minicnn.ops.conv import conv1d, conv2d, conv3d
 from minicnn.ops.conv_transpose import conv_transpose1d, conv_transpose2d
 from minicnn.ops.elementwise_loss import (
@@ -23,12 +32,18 @@ from minicnn.ops.elementwise_loss import (
 from minicnn.ops.linear import linear
 from minicnn.ops.loss import cross_entropy, nll_loss, one_hot
 from minicnn.ops.pad import pad
-from minicnn.ops.pool import max_pool2d
+from minicnn.ops.pool import max_pool1d, max_pool2d
 from minicnn.ops.resize import interpolate
 from minicnn.ops.unfold import fold, unfold
 from minicnn.tensor import Tensor
 
 __all__ = [
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "avg_pool1d",
+    "avg_pool2d",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "conv1d",
@@ -42,6 +57,8 @@ __all__ = [
     "elu",
     "fold",
     "gelu",
+    "global_avg_pool2d",
+    "global_max_pool2d",
     "hardtanh",
     "huber_loss",
     "interpolate",
@@ -49,6 +66,7 @@ __all__ = [
     "leaky_relu",
     "linear",
     "log_softmax",
+    "max_pool1d",
     "max_pool2d",
     "mse_loss",
     "nll_loss",
