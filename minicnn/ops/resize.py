@@ -9,7 +9,8 @@ from the centre of the first. With scale = n/out (or 1/scale_factor), it is
     align_corners    i·(n - 1)/(out - 1)          the same, with the first and last centres kept
 
 limited to 0 … n - 1. The numbers are computed as PyTorch does, in float32 but for linear of
-float64, since a rounding error at an edge chooses another pixel.
+float64, since a rounding error at an edge chooses another pixel. Mode "area" takes the mean of the
+old pixels that the new one covers, also in part: it is adaptive average pooling.
 """
 
 from __future__ import annotations
@@ -24,12 +25,16 @@ from minicnn import dtypes
 from minicnn.autograd import Function, Variable
 from minicnn.kernels.errors import ArgumentError, DtypeError, ShapeError
 from minicnn.kernels.shapes import flag, integer
+from minicnn.ops.adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d
 from minicnn.ops.elementwise import cast
 from minicnn.ops.gather import pick
 from minicnn.ops.shaping import c_order, reshape
 
-_RANKS = {"nearest": (3, 4, 5), "nearest-exact": (3, 4, 5), "linear": (3,), "bilinear": (4,)}
-_MISSING = ("area", "bicubic", "lanczos", "trilinear")  # PyTorch has them
+_RANKS = {
+    "nearest": (3, 4, 5), "nearest-exact": (3, 4, 5), "linear": (3,), "bilinear": (4,),
+    "area": (3, 4),
+}  # fmt: skip
+_MISSING = ("bicubic", "lanczos", "trilinear")  # PyTorch has them
 _AXES = {3: "(N, C, L)", 4: "(N, C, H, W)", 5: "(N, C, D, H, W)"}
 _OP = "interpolate"
 
@@ -65,41 +70,50 @@ def interpolate(
         size: of the output, one integer for all axes or one each; or else
         scale_factor: what to multiply the sizes by, rounded down: one number or one each.
         mode: "nearest", as old OpenCV and PyTorch round; "nearest-exact", as Pillow and
-            scikit-image do; "linear" of (N, C, L); "bilinear" of (N, C, H, W).
+            scikit-image do; "area", the mean of the old pixels; "linear" of (N, C, L);
+            "bilinear" of (N, C, H, W).
         align_corners: for the linear modes: keep the centres of the corner pixels in place,
             instead of the edges of the image.
         recompute_scale_factor: compute with the ratio of the sizes, not the scale_factor given,
             which differs from it where the size was rounded.
-        antialias: only False, so shrinking to less than half skips pixels. Pool before.
+        antialias: only False: what shrinks to less than half skips pixels, but for mode "area".
 
     Returns:
         (N, C, out…), of the input's dtype: float16, float32 or float64; nearest also uint8.
 
     Raises:
-        ArgumentError, ShapeError, DtypeError: as PyTorch refuses, and for its modes "area",
+        ArgumentError, ShapeError, DtypeError: as PyTorch refuses, and for its modes
             "bicubic", "lanczos" and "trilinear".
     """
     _check_mode(mode, antialias)
     _check_input(input, mode)
-    nearest = mode in ("nearest", "nearest-exact")
-    if nearest and align_corners is not None:
+    if "linear" not in mode and align_corners is not None:
         _fail(f"align_corners is for linear modes, not {mode!r}", "Leave it out.", ArgumentError)
     align = align_corners is not None and flag(align_corners, "align_corners", op=_OP)
     old = input.array.shape[2:]
     new, factors = _sizes(old, size, scale_factor, bool(recompute_scale_factor))
+    _check_sizes(old, new)
     axes = list(zip(old, new, factors, strict=True))
-    if nearest:
+    if mode.startswith("nearest"):
         rule = _nearest if mode == "nearest" else _nearest_exact
         return pick(input, [None, None, *(rule(*axis) for axis in axes)])
     dtype = dtypes.float64 if input.array.dtype == dtypes.float64 else dtypes.float32
-    *rows, columns = [_places(*axis, align, dtype.type) for axis in axes]
-    x = cast(input, dtype)
-    if mode == "linear":
-        N, C, L = input.array.shape
-        rows = [np.zeros(1, dtype)]
-        x = reshape(x, (N, C, 1, L))
-    y = BilinearFunction.apply(x, rows[0], columns)
-    return cast(reshape(y, (*input.array.shape[:2], *new)), input.array.dtype)
+    x = cast(input, dtype)  # float16 is a type for storage
+    if mode == "area":
+        y = (adaptive_avg_pool1d if len(new) == 1 else adaptive_avg_pool2d)(x, new)
+    else:
+        y = _linear(x, [_places(*axis, align, dtype.type) for axis in axes])
+    return cast(y, input.array.dtype)
+
+
+def _linear(x: Variable, places: list[np.ndarray]) -> Any:
+    """A signal is an image of height 1."""
+    if len(places) == 2:
+        return BilinearFunction.apply(x, *places)
+    (columns,) = places
+    N, C, L = x.array.shape
+    y = BilinearFunction.apply(reshape(x, (N, C, 1, L)), np.zeros(1, columns.dtype), columns)
+    return reshape(y, (N, C, columns.size))
 
 
 # ------------------------------------------------------------------------------ places
@@ -108,7 +122,8 @@ def interpolate(
 def _nearest(n: int, out: int, factor: float | None) -> np.ndarray:
     if out in (n, 2 * n):  # as in PyTorch, even if the factor given was not 1 or 2
         return np.arange(out) // (out // n)
-    return np.minimum(np.arange(out) * _scale(n, out, factor, np.float32), n - 1).astype(np.int64)
+    edges = np.arange(out, dtype=np.float32)
+    return np.minimum(edges * _scale(n, out, factor, np.float32), n - 1).astype(np.int64)
 
 
 def _nearest_exact(n: int, out: int, factor: float | None) -> np.ndarray:
@@ -145,7 +160,6 @@ def _sizes(
             problem = "recompute_scale_factor has no meaning with a size"
             _fail(problem, "Leave it out.", ArgumentError)
         new = tuple(integer(n, "size", op=_OP) for n in _each(size, count, "size", "2"))
-        _check_sizes(old, new, f"size={size}")
         return new, none
     factors = _each(scale_factor, count, "scale_factor", "2.0")
     if not all(dtypes.is_scalar(f) and math.isfinite(f) for f in factors):
@@ -153,7 +167,6 @@ def _sizes(
         _fail(problem, "Use scale_factor=2.", ArgumentError)
     factors = tuple(float(f) for f in factors)
     new = tuple(int(n * f) for n, f in zip(old, factors, strict=True))
-    _check_sizes(old, new, f"scale_factor={scale_factor}")
     return new, none if recompute else factors
 
 
@@ -183,7 +196,7 @@ def _check_mode(mode: Any, antialias: Any) -> None:
     if mode not in _RANKS:
         _fail(f"mode must be one of {modes}, got {mode}", 'Use mode="nearest".', ArgumentError)
     if antialias:
-        remedy = "Use antialias=False, and shrink by a whole number with avg_pool2d before."
+        remedy = 'Use antialias=False; for images that shrink, mode="area" takes all pixels.'
         _fail("antialias=True is not built in", remedy, ArgumentError)
 
 
@@ -205,7 +218,7 @@ def _check_input(x: Any, mode: str) -> None:
         _fail(problem, "Convert with .float().", DtypeError)
 
 
-def _check_sizes(old: tuple[int, ...], new: tuple[int, ...], given: str) -> None:
+def _check_sizes(old: tuple[int, ...], new: tuple[int, ...]) -> None:
     if min(new) < 1:
-        problem = f"{given} makes {new} of the axes {old}, but none may be smaller than 1"
+        problem = f"the sizes {old} would become {new}, but none may be smaller than 1"
         _fail(problem, "Use a larger size or scale_factor.", ShapeError)
