@@ -16,7 +16,7 @@ import minicnn
 import minicnn.nn.functional as F
 from minicnn import nn
 from minicnn.errors import ArgumentError, DtypeError, ShapeError
-from minicnn.ops.erf import erf
+from minicnn.kernels.reference.erf import erf
 
 # Functions with options, as calls in either library.
 FUNCTIONS: dict[str, Any] = {

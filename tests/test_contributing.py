@@ -13,6 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Where the page says that each of its blocks goes, in the order of the blocks.
 PLACES = [
     "kernels/reference/activation.py",
+    "kernels/cpu/activation.py",
     "minicnn/ops/activation.py",
     "minicnn/nn/activations.py",
     "tests/test_ops.py",
@@ -53,18 +54,16 @@ def test_adding_softsign_as_the_page_says_works(tmp_path):
 
     for place, block in zip(PLACES, blocks, strict=True):
         edit(place, lambda text, block=block: f"{text}\n\n{block}")
-    joins(
-        "kernels/reference/__init__.py",
-        "from .activation import relu, relu_grad",
-        ", softsign, softsign_grad",
-    )
-    joins("kernels/reference/__init__.py", "__all__ = [", '"softsign", "softsign_grad",')
+    for rung in ("reference", "cpu"):
+        init = f"kernels/{rung}/__init__.py"
+        joins(init, "from .activation import (", "softsign, softsign_grad,")
+        joins(init, "__all__ = [", '"softsign", "softsign_grad",')
     joins(
         "minicnn/ops/activation.py",
         "from typing import Any\n",
         "from minicnn.ops.elementwise import require_float\n",
     )
-    joins("minicnn/nn/functional.py", "from minicnn.ops.activation import ", "softsign, ")
+    joins("minicnn/nn/functional.py", "from minicnn.ops.activation import (", "softsign,")
     joins("minicnn/nn/functional.py", "__all__ = [", '"softsign",')
     joins("minicnn/nn/__init__.py", "from minicnn.nn.activations import (", "Softsign,")
     tests = ["tests/test_ops.py", "tests/test_kernel_contract.py"]
@@ -81,6 +80,7 @@ def test_adding_softsign_as_the_page_says_works(tmp_path):
     for test in (
         "test_softsign[numba-float32]",
         "test_generated_case[Softsign-numpy-float64]",
+        "test_generated_case[Softsign-numba-float32]",
         "test_every_kernel_is_in_a_family",
     ):
         assert re.search(re.escape(test) + r".* PASSED|PASSED.*" + re.escape(test), run.stdout), (

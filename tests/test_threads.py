@@ -140,6 +140,19 @@ def every_kernel(dtype):
     y = cpu.relu(x)
     yield "relu", lambda: [cpu.relu(x)]
     yield "relu_grad", lambda: [cpu.relu_grad(x, y)]
+    for name in ("sigmoid", "tanh", "silu"):
+        forward, gradient = getattr(cpu, name), getattr(cpu, f"{name}_grad")
+        yield name, lambda f=forward, g=gradient: [f(x), g(x, y)]
+    for form in ("none", "tanh"):
+        yield "gelu", lambda form=form: [cpu.gelu(x, form), cpu.gelu_grad(x, y, form)]
+    yield "leaky_relu", lambda: [cpu.leaky_relu(x, 0.1), cpu.leaky_relu_grad(x, y, 0.1)]
+    yield "elu", lambda: [cpu.elu(x, 0.7), cpu.elu_grad(x, y, 0.7)]
+    yield "hardtanh", lambda: [cpu.hardtanh(x, -1, 0.5), cpu.hardtanh_grad(x, y, -1, 0.5)]
+    for block in (x.reshape(-1, 39, 1), x.reshape(7, 5, -1)):
+        soft = cpu.softmax(block)
+        yield "softmax", lambda b=block: [cpu.softmax(b), cpu.log_softmax(b)]
+        yield "softmax_grad", lambda b=block, s=soft: [cpu.softmax_grad(b, s)]
+        yield "log_softmax_grad", lambda b=block, s=soft: [cpu.log_softmax_grad(b, s)]
     yield "dropout", lambda: [cpu.dropout(x, 0.4, 3, 2**33 + 1)]
     yield "philox", lambda: [cpu.philox(3, 5, 100_003)]
     logits, target = draw(501, 77), rng.integers(0, 77, 501)

@@ -11,7 +11,24 @@ from typing import Any
 import numpy as np
 
 from ._jit import cache_dir, cache_state
-from .activation import relu, relu_grad
+from .activation import (
+    elu,
+    elu_grad,
+    gelu,
+    gelu_grad,
+    hardtanh,
+    hardtanh_grad,
+    leaky_relu,
+    leaky_relu_grad,
+    relu,
+    relu_grad,
+    sigmoid,
+    sigmoid_grad,
+    silu,
+    silu_grad,
+    tanh,
+    tanh_grad,
+)
 from .adaptive_pool import adaptive_avg_pool2d, adaptive_avg_pool2d_grad, adaptive_max_pool2d
 from .avg_pool import avg_pool2d, avg_pool2d_grad
 from .bilinear import bilinear2d, bilinear2d_grad
@@ -22,6 +39,7 @@ from .linear import linear, linear_bias_grad, linear_input_grad, linear_weight_g
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
 from .optim import adam_step, sgd_step
 from .pool import max_pool2d, max_pool2d_grad
+from .softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
 from .unfold import fold, unfold
 
 __all__ = [
@@ -40,21 +58,39 @@ __all__ = [
     "conv2d_input_grad",
     "conv2d_weight_grad",
     "dropout",
+    "elu",
+    "elu_grad",
     "fold",
     "gather2d",
     "gather2d_grad",
+    "gelu",
+    "gelu_grad",
+    "hardtanh",
+    "hardtanh_grad",
+    "leaky_relu",
+    "leaky_relu_grad",
     "linear",
     "linear_bias_grad",
     "linear_input_grad",
     "linear_weight_grad",
+    "log_softmax",
+    "log_softmax_grad",
     "max_pool2d",
     "max_pool2d_grad",
     "philox",
     "relu",
     "relu_grad",
     "sgd_step",
+    "sigmoid",
+    "sigmoid_grad",
+    "silu",
+    "silu_grad",
+    "softmax",
     "softmax_cross_entropy",
     "softmax_cross_entropy_grad",
+    "softmax_grad",
+    "tanh",
+    "tanh_grad",
     "unfold",
     "warm",
 ]
@@ -75,6 +111,20 @@ def warm(dtype: Any = np.float32) -> None:
     adaptive_avg_pool2d_grad(adaptive_avg_pool2d(x, pair), x.shape)
     adaptive_max_pool2d(x, pair)
     relu_grad(x, relu(x))
+    for activation, gradient, *options in (
+        (hardtanh, hardtanh_grad, -1.0, 1.0),
+        (leaky_relu, leaky_relu_grad, 0.1),
+        (elu, elu_grad, 1.0),
+        (sigmoid, sigmoid_grad),
+        (tanh, tanh_grad),
+        (silu, silu_grad),
+        (gelu, gelu_grad, "none"),
+        (gelu, gelu_grad, "tanh"),
+    ):
+        gradient(activation(x, *options), x, *options)
+    for block in (x.reshape(2, 16, 1), x.reshape(2, 4, 4)):
+        softmax_grad(block, softmax(block))
+        log_softmax_grad(block, log_softmax(block))
     dropout(x, 0.5, 0, 0)
     philox(0, 0, 4)
     logits, target = x.reshape(8, 4), np.zeros(8, np.int64)

@@ -45,6 +45,7 @@ _CONTRACT = frozenset({"contract"})
 
 _log = logging.getLogger("minicnn.kernels")
 _problem: str = ""  # why the cache is off, if it is
+_known: set[tuple[str, int, str]] = set()  # file, line and name of all compiled functions
 
 
 # ------------------------------------------------------------------------------ decorators
@@ -132,6 +133,10 @@ def _compiled(function: Callable[..., Any], parallel: bool, flags: frozenset[str
     dispatcher = numba.njit(
         parallel=parallel, fastmath=set(flags), error_model="numpy", boundscheck=False
     )(function)
+    code = function.__code__
+    identity = code.co_filename, code.co_firstlineno, function.__qualname__
+    assert identity not in _known, f"{identity} is compiled twice: the cache would mix the two up"
+    _known.add(identity)
     folder = cache_dir()
     if folder is not None:
         with _numba_cache_at(folder):
@@ -155,6 +160,14 @@ class _QuietCache(FunctionCache):
         except Exception as error:
             _log.debug("compile cache: cannot read %s: %s", self.cache_path, error)
             return None
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
+        """Return what the names of folder and file leave open.
+
+        Numba's own key also has a hash of what a closure holds; of a compiled function that would
+        be another one in every process.
+        """
+        return sig, codegen.magic_tuple()
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:

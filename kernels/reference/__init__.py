@@ -12,7 +12,24 @@ the speed of memory, takes longer than the arithmetic. Pooling makes R*S passes 
 and every elementwise kernel one pass over memory per NumPy operation in it.
 """
 
-from .activation import relu, relu_grad
+from .activation import (
+    elu,
+    elu_grad,
+    gelu,
+    gelu_grad,
+    hardtanh,
+    hardtanh_grad,
+    leaky_relu,
+    leaky_relu_grad,
+    relu,
+    relu_grad,
+    sigmoid,
+    sigmoid_grad,
+    silu,
+    silu_grad,
+    tanh,
+    tanh_grad,
+)
 from .adaptive_pool import adaptive_avg_pool2d, adaptive_avg_pool2d_grad, adaptive_max_pool2d
 from .avg_pool import avg_pool2d, avg_pool2d_grad
 from .bilinear import bilinear2d, bilinear2d_grad
@@ -23,6 +40,7 @@ from .linear import linear, linear_bias_grad, linear_input_grad, linear_weight_g
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
 from .optim import adam_step, sgd_step
 from .pool import max_pool2d, max_pool2d_grad
+from .softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
 from .unfold import fold, unfold
 
 __all__ = [
@@ -39,20 +57,38 @@ __all__ = [
     "conv2d_input_grad",
     "conv2d_weight_grad",
     "dropout",
+    "elu",
+    "elu_grad",
     "fold",
     "gather2d",
     "gather2d_grad",
+    "gelu",
+    "gelu_grad",
+    "hardtanh",
+    "hardtanh_grad",
+    "leaky_relu",
+    "leaky_relu_grad",
     "linear",
     "linear_bias_grad",
     "linear_input_grad",
     "linear_weight_grad",
+    "log_softmax",
+    "log_softmax_grad",
     "max_pool2d",
     "max_pool2d_grad",
     "philox",
     "relu",
     "relu_grad",
     "sgd_step",
+    "sigmoid",
+    "sigmoid_grad",
+    "silu",
+    "silu_grad",
+    "softmax",
     "softmax_cross_entropy",
     "softmax_cross_entropy_grad",
+    "softmax_grad",
+    "tanh",
+    "tanh_grad",
     "unfold",
 ]

@@ -302,8 +302,8 @@ class Arithmetic(Variable):
 
     def tanh(self) -> Tensor:
         """The hyperbolic tangent."""
-        return elementwise.tanh(self)
+        return activation.tanh(self)
 
     def sigmoid(self) -> Tensor:
         """1/(1+exp(-x)), without overflow."""
-        return elementwise.sigmoid(self)
+        return activation.sigmoid(self)

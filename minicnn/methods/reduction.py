@@ -10,7 +10,7 @@ import numpy as np
 from minicnn import autograd, dtypes
 from minicnn.autograd import Variable
 from minicnn.kernels.errors import ArgumentError, AutogradError
-from minicnn.ops import elementwise, reduce, shaping
+from minicnn.ops import elementwise, reduce, shaping, softmax
 
 Dims = int | tuple[int, ...] | list[int] | None
 
@@ -148,11 +148,11 @@ class Reduction(Variable):
 
     def softmax(self, dim: Any) -> Tensor:
         """exp(x)/Σexp(x) along `dim`."""
-        return reduce.softmax(self, dim)
+        return softmax.softmax(self, dim)
 
     def log_softmax(self, dim: Any) -> Tensor:
         """The logarithm of softmax along `dim`."""
-        return reduce.log_softmax(self, dim)
+        return softmax.log_softmax(self, dim)
 
     def cumsum(self, dim: Any) -> Tensor:
         """Running sums along `dim` (not differentiable here)."""

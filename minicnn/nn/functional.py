@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 from minicnn import random
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.ops import dropout as dropout_op
-from minicnn.ops import elementwise, reduce
-from minicnn.ops.activation import elu, gelu, hardtanh, leaky_relu, relu, relu6, silu
+from minicnn.ops.activation import (
+    elu,
+    gelu,
+    hardtanh,
+    leaky_relu,
+    relu,
+    relu6,
+    sigmoid,
+    silu,
+    tanh,
+)
 from minicnn.ops.adaptive_pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -34,6 +42,7 @@ from minicnn.ops.loss import cross_entropy, nll_loss, one_hot
 from minicnn.ops.pad import pad
 from minicnn.ops.pool import max_pool1d, max_pool2d
 from minicnn.ops.resize import interpolate
+from minicnn.ops.softmax import log_softmax, softmax
 from minicnn.ops.unfold import fold, unfold
 from minicnn.tensor import Tensor
 
@@ -81,38 +90,6 @@ __all__ = [
     "tanh",
     "unfold",
 ]
-
-
-def sigmoid(input: Tensor) -> Tensor:
-    """1/(1+exp(-x))."""
-    return elementwise.sigmoid(input)
-
-
-def tanh(input: Tensor) -> Tensor:
-    """The hyperbolic tangent."""
-    return elementwise.tanh(input)
-
-
-def softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
-    """exp(x)/Σexp(x) along `dim`, after a cast to `dtype` if one is given.
-
-    Without `dim` it is 1 for 2 or more than 3 dimensions, else 0, with a warning, as in PyTorch.
-    """
-    input, dim = _normalised("softmax", input, dim, dtype)
-    return reduce.softmax(input, dim)
-
-
-def log_softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
-    """x - log Σexp(x) along `dim`; otherwise as `softmax`."""
-    input, dim = _normalised("log_softmax", input, dim, dtype)
-    return reduce.log_softmax(input, dim)
-
-
-def _normalised(op: str, x: Tensor, dim: int | None, dtype: Any) -> tuple[Tensor, int]:
-    if dim is None:
-        dim = 0 if x.ndim in (0, 1, 3) else 1
-        warnings.warn(f"{op}: no dim was given; taking dim={dim}. Say which.", stacklevel=3)
-    return (x if dtype is None else x.to(dtype)), dim
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:

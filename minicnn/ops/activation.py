@@ -1,8 +1,7 @@
-"""Activations: each function beside its derivative. ReLU has a kernel of its own on each rung."""
+"""Activations: the names and checks of PyTorch around one kernel and one gradient kernel each."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,25 +11,55 @@ from minicnn import dtypes
 from minicnn.autograd import Function, Variable
 from minicnn.kernels.errors import ArgumentError, DtypeError
 from minicnn.ops.elementwise import cast
-from minicnn.ops.erf import erf
 from minicnn.ops.shaping import c_order
 
 
-class ReluFunction(Function):
-    """max(x, 0) on the current rung; backward needs only the output's sign."""
+def _activation(kernel: str, *, keep: str) -> Callable[..., Any]:
+    """`y = kernel(x, *options)` as a function of a Variable; `keep` says what backward needs.
 
-    fresh_gradients = True
+    The rung's `{kernel}_grad(dy, x or y, *options)` knows the derivative.
+    """
 
-    @staticmethod
-    def forward(ctx, x):
-        y = ctx.backend.relu(c_order(x))
-        ctx.save_for_backward(y)
-        return y
+    class Activation(Function):
+        fresh_gradients = True
 
-    @staticmethod
-    def backward(ctx, dy):
-        (y,) = ctx.saved_tensors
-        return ctx.backend.relu_grad(c_order(dy), y)
+        @staticmethod
+        def forward(ctx, x, *options):
+            x = c_order(x)
+            y = getattr(ctx.backend, kernel)(x, *options)
+            ctx.options = options
+            ctx.save_for_backward(x if keep == "x" else y)
+            return y
+
+        @staticmethod
+        def backward(ctx, dy):
+            (kept,) = ctx.saved_tensors
+            dx = getattr(ctx.backend, f"{kernel}_grad")(c_order(dy), kept, *ctx.options)
+            return (dx, *(None for _ in ctx.options))
+
+    Activation.__name__ = Activation.__qualname__ = f"{kernel.title().replace('_', '')}Function"
+
+    def function(x: Variable, *options: Any) -> Any:
+        return in_single(lambda x: Activation.apply(x, *options), x)
+
+    return function
+
+
+def in_single(function: Callable[[Any], Any], x: Variable) -> Any:
+    """`function(x)`; float16, a type for storage, is computed in float32."""
+    if x.array.dtype != dtypes.float16:
+        return function(x)
+    return cast(function(cast(x, dtypes.float32)), dtypes.float16)
+
+
+_relu = _activation("relu", keep="y")
+_hardtanh = _activation("hardtanh", keep="x")
+_leaky_relu = _activation("leaky_relu", keep="x")
+_elu = _activation("elu", keep="x")
+_sigmoid = _activation("sigmoid", keep="y")
+_tanh = _activation("tanh", keep="y")
+_silu = _activation("silu", keep="x")
+_gelu = _activation("gelu", keep="x")
 
 
 def relu(input: Variable, inplace: bool = False) -> Any:
@@ -40,117 +69,9 @@ def relu(input: Variable, inplace: bool = False) -> Any:
     """
     dtype = input.array.dtype
     if dtypes.is_floating(dtype):
-        return _in_single(ReluFunction.apply, input)
+        return _relu(input)
     _refuse_bool("relu", input)
     return Variable.result_class(np.maximum(input.array, dtype.type(0)))
-
-
-def _in_single(function: Callable[[Any], Any], x: Variable) -> Any:
-    """`function(x)`; float16, a type for storage, is computed in float32."""
-    if x.array.dtype != dtypes.float16:
-        return function(x)
-    return cast(function(cast(x, dtypes.float32)), dtypes.float16)
-
-
-def _refuse_bool(op: str, x: Variable) -> None:
-    if x.array.dtype == dtypes.bool_:
-        raise DtypeError(f"{op}: truth values (bool) are no numbers here. Convert with .float().")
-
-
-def _activation(name: str, forward: Callable, gradient: Callable, *, keep: str) -> Callable:
-    """y(x, *options); its gradient is one of (x, y, dy, *options).
-
-    Of x and y only those named in `keep` are saved for backward; the other comes as None.
-    """
-
-    class Activation(Function):
-        @staticmethod
-        def forward(ctx, x, *options):
-            y = forward(x, *options)
-            ctx.options = options
-            ctx.save_for_backward(x if "x" in keep else None, y if "y" in keep else None)
-            return y
-
-        @staticmethod
-        def backward(ctx, dy):
-            dx = gradient(*ctx.saved_tensors, dy, *ctx.options)
-            return (dx, *(None for _ in ctx.options))
-
-    Activation.__name__ = Activation.__qualname__ = f"{name.title()}Function"
-
-    def function(x: Variable, *options: float) -> Any:
-        for option in options:
-            if not dtypes.is_scalar(option):
-                raise ArgumentError(
-                    f"{name}: expected a number, got a {type(option).__name__}: {option!r}"
-                )
-        if not dtypes.is_floating(x.array.dtype):
-            raise DtypeError(
-                f"{name}: needs floating-point numbers, got {x.array.dtype}. Convert with .float()."
-            )
-        return _in_single(lambda x: Activation.apply(x, *(float(option) for option in options)), x)
-
-    function.__name__ = function.__qualname__ = name
-    return function
-
-
-def _sigmoid(x: Any) -> Any:
-    return (np.tanh(x * 0.5) + 1) * 0.5  # tanh never overflows, where exp(-x) does
-
-
-def _silu_gradient(x: Any, y: Any, dy: Any) -> Any:
-    s = _sigmoid(x)
-    return dy * s * (1 + x * (1 - s))
-
-
-_ROOT = math.sqrt(2 / math.pi)
-
-
-def _gelu_gradient(x: Any, y: Any, dy: Any) -> Any:
-    density = np.exp(x * x * -0.5) * (_ROOT / 2)
-    return dy * (_share(x, y) + x * density)
-
-
-def _gelu_tanh(x: Any) -> Any:
-    return x * 0.5 * (1 + np.tanh((x + x * x * x * 0.044715) * _ROOT))
-
-
-def _gelu_tanh_gradient(x: Any, y: Any, dy: Any) -> Any:
-    share = _share(x, y)  # (1 + tanh)/2, so that 1 - tanh² is 4·share·(1 - share)
-    slope = (1 + x * x * (3 * 0.044715)) * _ROOT
-    return dy * (share + 2 * x * share * (1 - share) * slope)
-
-
-def _share(x: Any, y: Any) -> Any:
-    """The factor by which GELU made y of x, without computing it again: 1/2 at x = 0."""
-    return np.where(x == 0, x.dtype.type(0.5), y / x)
-
-
-_hardtanh = _activation(
-    "hardtanh",
-    np.clip,
-    lambda x, y, dy, low, high: np.where((x <= low) | (x >= high), dy.dtype.type(0), dy),
-    keep="x",
-)
-_leaky_relu = _activation(
-    "leaky_relu",
-    lambda x, slope: np.where(x > 0, x, x * slope),
-    lambda x, y, dy, slope: np.where(x > 0, dy, dy * slope),
-    keep="x",
-)
-_elu = _activation(
-    "elu",
-    lambda x, alpha: np.where(x > 0, x, np.expm1(x) * alpha),
-    lambda x, y, dy, alpha: np.where(x > 0, dy, dy * np.exp(x) * alpha),
-    keep="x",
-)
-_silu = _activation("silu", lambda x: x * _sigmoid(x), _silu_gradient, keep="x")
-_gelus = {
-    "none": _activation(
-        "gelu", lambda x: x * 0.5 * (1 + erf(x * math.sqrt(0.5))), _gelu_gradient, keep="xy"
-    ),
-    "tanh": _activation("gelu", _gelu_tanh, _gelu_tanh_gradient, keep="xy"),
-}
 
 
 def hardtanh(
@@ -166,27 +87,41 @@ def relu6(input: Variable, inplace: bool = False) -> Any:
 
 
 def _limited(op: str, x: Variable, low: float, high: float) -> Any:
+    for limit in (low, high):
+        _number(op, limit)
     if low > high:
         raise ArgumentError(f"{op}: min_val {low} is larger than max_val {high}. Swap them.")
     _refuse_bool(op, x)
     if dtypes.is_floating(x.array.dtype):
-        return _hardtanh(x, low, high)
+        return _hardtanh(x, float(low), float(high))
     return Variable.result_class(np.clip(x.array, int(low), int(high)))
 
 
 def leaky_relu(input: Variable, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """x where x > 0, else negative_slope·x. Source: Maas, Hannun & Ng 2013."""
-    return _leaky_relu(input, negative_slope)
+    slope = _number("leaky_relu", negative_slope)
+    return _leaky_relu(_floating("leaky_relu", input), slope)
 
 
 def elu(input: Variable, alpha: float = 1.0, inplace: bool = False) -> Any:
     """x where x > 0, else alpha·(exp(x) - 1). Source: Clevert, Unterthiner & Hochreiter 2016."""
-    return _elu(input, alpha)
+    alpha = _number("elu", alpha)
+    return _elu(_floating("elu", input), alpha)
+
+
+def sigmoid(input: Variable) -> Any:
+    """σ(x) = 1/(1 + exp(-x)), without overflow; integers give float32."""
+    return _sigmoid(_as_floating(input))
+
+
+def tanh(input: Variable) -> Any:
+    """The hyperbolic tangent, (exp(x) - exp(-x))/(exp(x) + exp(-x)); integers give float32."""
+    return _tanh(_as_floating(input))
 
 
 def silu(input: Variable, inplace: bool = False) -> Any:
     """x·σ(x), with σ(x) = 1/(1 + exp(-x)); also called swish. Source: Elfwing et al. 2018."""
-    return _silu(input)
+    return _silu(_floating("silu", input))
 
 
 def gelu(input: Variable, *, approximate: str = "none") -> Any:
@@ -195,6 +130,37 @@ def gelu(input: Variable, *, approximate: str = "none") -> Any:
     `approximate="tanh"` takes (1 + tanh(√(2/π)·(x + 0.044715·x³)))/2 for Φ. Source: Hendrycks &
     Gimpel 2016.
     """
-    if approximate not in _gelus:
-        raise ArgumentError(f'gelu: approximate must be "none" or "tanh", got {approximate!r}')
-    return _gelus[approximate](input)
+    if approximate not in ("none", "tanh"):
+        raise ArgumentError(
+            f'gelu: approximate must be "none" or "tanh", got {approximate!r}. "none" is exact.'
+        )
+    return _gelu(_floating("gelu", input), approximate)
+
+
+# ------------------------------------------------------------------------------ checks
+
+
+def _number(op: str, option: Any) -> float:
+    if not dtypes.is_scalar(option):
+        raise ArgumentError(
+            f"{op}: expected a number, got a {type(option).__name__}: {option!r}. "
+            "Leave it out to take the default."
+        )
+    return float(option)
+
+
+def _floating(op: str, x: Variable) -> Variable:
+    if not dtypes.is_floating(x.array.dtype):
+        raise DtypeError(
+            f"{op}: needs floating-point numbers, got {x.array.dtype}. Convert with .float()."
+        )
+    return x
+
+
+def _as_floating(x: Variable) -> Any:
+    return x if dtypes.is_floating(x.array.dtype) else cast(x, dtypes.get_default_dtype())
+
+
+def _refuse_bool(op: str, x: Variable) -> None:
+    if x.array.dtype == dtypes.bool_:
+        raise DtypeError(f"{op}: truth values (bool) are no numbers here. Convert with .float().")

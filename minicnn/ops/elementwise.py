@@ -298,11 +298,6 @@ def _unary(
     return function
 
 
-def _sigmoid(x: Any) -> Any:
-    # tanh never overflows, where exp(-x) does at x = -89 in float32
-    return (np.tanh(x * x.dtype.type(0.5)) + 1) * x.dtype.type(0.5)
-
-
 neg = _unary("neg", lambda x: -x, lambda x, y, dy: -dy, keep="", floating=False)
 abs = _unary("abs", np.abs, lambda x, y, dy: dy * np.sign(x), keep="x", floating=False)
 exp = _unary("exp", np.exp, lambda x, y, dy: dy * y, keep="y")
@@ -311,8 +306,6 @@ log1p = _unary("log1p", np.log1p, lambda x, y, dy: dy / (1 + x), keep="x")
 sqrt = _unary("sqrt", np.sqrt, lambda x, y, dy: dy / (2 * y), keep="y")
 sin = _unary("sin", np.sin, lambda x, y, dy: dy * np.cos(x), keep="x")
 cos = _unary("cos", np.cos, lambda x, y, dy: -dy * np.sin(x), keep="x")
-tanh = _unary("tanh", np.tanh, lambda x, y, dy: dy * (1 - y * y), keep="y")
-sigmoid = _unary("sigmoid", _sigmoid, lambda x, y, dy: dy * y * (1 - y), keep="y")
 
 
 def _not_differentiable(name: str, compute: Callable, check: Callable | None = None) -> Callable:

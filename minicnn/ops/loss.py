@@ -14,6 +14,7 @@ from minicnn.ops import reduce
 from minicnn.ops.choice import where
 from minicnn.ops.elementwise import add, cast, div, mul, neg, require_float
 from minicnn.ops.shaping import permute, reshape, unsqueeze
+from minicnn.ops.softmax import log_softmax
 
 Array = Any
 
@@ -106,7 +107,7 @@ def cross_entropy(
     if not label_smoothing:
         losses = _weigh(SoftmaxCrossEntropyFunction.apply(rows, labels.safe), labels)
     else:
-        log_probs = reduce.log_softmax(rows, 1)
+        log_probs = log_softmax(rows, 1)
         sharp = _weigh(PickFunction.apply(log_probs, labels.safe), labels)
         spread = log_probs if factors is None else mul(log_probs, Variable._new(factors))
         losses = add(
@@ -251,7 +252,7 @@ def _with_probabilities(
     if weight is not None:
         shape = [classes if i == axis else 1 for i in range(x.array.ndim)]
         target = mul(target, Variable._new(weight.reshape(shape)))
-    losses = neg(reduce.sum(mul(target, reduce.log_softmax(x, axis)), axis))
+    losses = neg(reduce.sum(mul(target, log_softmax(x, axis)), axis))
     return reduce_losses(losses, reduction)
 
 

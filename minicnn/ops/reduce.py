@@ -1,4 +1,4 @@
-"""Reductions over some or all axes, and softmax, which is one in disguise."""
+"""Reductions over some or all axes."""
 
 from __future__ import annotations
 
@@ -205,53 +205,3 @@ def arg_extreme(op: str, x: Variable, axis: int | None, keepdim: bool) -> Any:
         if x.array.ndim == 0:
             axis = None
     return Variable.result_class(np.asarray(pick(x.array, axis=axis, keepdims=keepdim), np.int64))
-
-
-def _log_softmax(x: Any, axis: int) -> Any:
-    # exp of at most 0 cannot overflow; `initial` is for an axis without elements
-    shifted = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
-    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
-
-
-class SoftmaxFunction(Function):
-    """y = exp(x)/Σexp(x);  dx = y·(dy - Σ dy·y)."""
-
-    @staticmethod
-    def forward(ctx, x, axis):
-        y = np.exp(_log_softmax(x, axis))
-        ctx.axis = axis
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx, dy):
-        (y,) = ctx.saved_tensors
-        return y * (dy - (dy * y).sum(axis=ctx.axis, keepdims=True)), None
-
-
-class LogSoftmaxFunction(Function):
-    """y = x - log Σexp(x);  dx = dy - exp(y)·Σdy."""
-
-    @staticmethod
-    def forward(ctx, x, axis):
-        y = _log_softmax(x, axis)
-        ctx.axis = axis
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx, dy):
-        (y,) = ctx.saved_tensors
-        return dy - np.exp(y) * dy.sum(axis=ctx.axis, keepdims=True), None
-
-
-def softmax(x: Variable, axis: int) -> Any:
-    """exp(x)/Σexp(x) along one axis, computed without overflow."""
-    _require_floating("softmax", x)
-    return SoftmaxFunction.apply(x, normalize_axis("softmax", axis, x.array.ndim))
-
-
-def log_softmax(x: Variable, axis: int) -> Any:
-    """x - log Σexp(x) along one axis, computed without overflow."""
-    _require_floating("log_softmax", x)
-    return LogSoftmaxFunction.apply(x, normalize_axis("log_softmax", axis, x.array.ndim))

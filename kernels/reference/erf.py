@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.polynomial import chebyshev
 
-_END = 6.0
+from .. import Array, namespace
+
+END = 6.0
 
 
 def _coefficients(degree: int) -> list[float]:
@@ -28,16 +30,22 @@ def _coefficients(degree: int) -> list[float]:
     return chebyshev.cheb2poly(chebyshev.chebinterpolate(p, degree)).tolist()
 
 
-_DOUBLE, _SINGLE = _coefficients(18), _coefficients(10)
+_DOUBLE, _SINGLE = _coefficients(18), _coefficients(8)
 
 
-def erf(x: Any) -> Any:
-    """erf of each element of a floating-point array; NaN stays NaN."""
-    m = np.minimum(np.abs(x), x.dtype.type(_END))
+def coefficients(dtype: Any) -> list[float]:
+    """Return those of p(u), the lowest power first, for float32 or float64."""
+    return _DOUBLE if dtype == np.float64 else _SINGLE
+
+
+def erf(x: Array) -> Array:
+    """Return erf of each element of a floating-point array; NaN stays NaN."""
+    xp = namespace(x)
+    m = xp.minimum(xp.abs(x), END)
     u = (5 - 16 / (m + 2)) / 3
-    first, *others = reversed(_DOUBLE if x.dtype == np.float64 else _SINGLE)
+    first, *others = reversed(coefficients(x.dtype))
     p = u * 0 + first
     for coefficient in others:  # Horner's scheme
         p *= u
         p += coefficient
-    return np.copysign(1 - np.exp(-m * m) * p, x)
+    return xp.copysign(1 - xp.exp(-m * m) * p, x)
