@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -14,6 +12,7 @@ from minicnn.cli import runs
 from minicnn.cli.app import say_error
 from minicnn.cli.options import Page, compute_with, computing, option
 from minicnn.errors import DataError
+from minicnn.io.image import as_array, open_image, quiet
 from minicnn.training import probabilities
 
 
@@ -61,7 +60,8 @@ def command(
     failed = 0
     for path in images:
         try:
-            pixels, inverted = read(path, trained.input_size, invert)
+            with quiet():
+                pixels, inverted = read(path, trained.input_size, invert)
         except DataError as error:
             say_error(error)
             failed += 1
@@ -84,53 +84,6 @@ def answer(logits: np.ndarray, trained: runs.Trained) -> tuple[str, float]:
 
 
 # --------------------------------------------------------------------------------- reading files
-
-
-def open_image(path: str | Path) -> Any:
-    """The file as a Pillow image, turned upright, its transparent parts white.
-
-    Raises DataError, naming the file, if it is missing, no image, cut short, or absurdly large.
-    """
-    from PIL import Image, ImageOps
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about metadata, mostly: nobody here can act on it
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as file:
-                image = ImageOps.exif_transpose(file)
-                image.load()
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file. Check the path.") from None
-    except IsADirectoryError:
-        raise DataError(f"{path} is a folder. Name the image files in it.") from None
-    except PermissionError:
-        raise DataError(f"{path}: permission denied. Make the file readable.") from None
-    except Image.UnidentifiedImageError:
-        raise DataError(
-            f"{path} is not an image that can be read. Use PNG, JPEG or another common format."
-        ) from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{path}: too many pixels ({error}). Scale it down first.") from None
-    except Exception as error:  # Pillow's readers raise many kinds on damaged files
-        raise DataError(f"{path}: damaged image ({error}). Save it again.") from error
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image).convert("RGB")
-    return image
-
-
-def as_array(image: Any, channels: int = 1) -> np.ndarray:
-    """A Pillow image as float32 (channels, H, W) in [0, 1]; grey by ITU-R 601 luma."""
-    if image.mode.startswith(("I", "F")):  # 16 bits and more: Pillow would clip them to 255
-        values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if image.mode.startswith("I") else max(float(values.max()), 1.0)
-        grey = np.clip(values / top, 0, 1).astype(np.float32)
-        return np.repeat(grey[None], channels, axis=0)
-    if channels == 3:
-        return np.asarray(image.convert("RGB"), np.float32).transpose(2, 0, 1) / np.float32(255)
-    return np.repeat(np.asarray(image.convert("L"), np.float32)[None] / 255, channels, axis=0)
 
 
 def read(

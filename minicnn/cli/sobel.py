@@ -18,9 +18,9 @@ import numpy as np
 
 from minicnn import from_numpy, nn, no_grad, tensor
 from minicnn.cli.options import Page, compute_with, computing, option
-from minicnn.cli.predict import as_array, open_image
 from minicnn.cli.progress import facts
 from minicnn.errors import ArgumentError, DataError
+from minicnn.io.image import as_array, open_image, quiet
 from minicnn.kernels import current_backend
 
 GX = ((1, 0, -1), (2, 0, -2), (1, 0, -1))
@@ -61,7 +61,8 @@ def command(image: str | None, out: Path, backend: str | None, threads: int | No
 
         image = str(sample_photo())
     refuse_to_overwrite(image, out)
-    grey = as_array(open_image(image))
+    with quiet():
+        grey = as_array(open_image(image))
     gx, gy, magnitude = edges(grey, image)
     draw(grey[0], gx, gy, magnitude, out)
     H, W = magnitude.shape

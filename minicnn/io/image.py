@@ -1,0 +1,209 @@
+"""Image files, read by Pillow: the one way in for datasets and for the command line.
+
+Whatever is in a folder, an image comes out or a DataError that names the file and what is wrong
+with it. Only formats that Pillow decodes by itself are tried, so that nothing else is started on
+account of a file's content (PostScript, for one, is handed to Ghostscript).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import DataError
+
+Path = str | os.PathLike[str]
+
+# In this order; Pillow loads its plugins for all but the first five when one of them is needed.
+COMMON = ("JPEG", "PNG", "GIF", "BMP", "PPM")
+OTHERS = ("WEBP", "TIFF", "AVIF", "JPEG2000", "MPO", "DIB")
+
+_ORIENTATION = 0x0112  # EXIF's tag for how the camera was held
+# The machine's troubles, not the file's: whoever skips damaged files must not skip for these.
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+def open_image(path: Path) -> Any:
+    """The file as a Pillow image, turned upright by its EXIF tag, transparent parts on white.
+
+    Of several frames it is the first. Its mode is otherwise the file's; see `load_rgb`.
+
+    Raises:
+        DataError: missing, a link to nothing, no regular file, empty, unreadable, no image, cut
+            short or damaged, or of more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
+        OSError, MemoryError: the system has no more files or memory to give.
+    """
+    _require_content(path)
+    try:
+        with open(path, "rb") as file:
+            return _without_transparency(_decode(file, path))
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's readers raise many kinds on damaged files
+        raise _refusal(path, error) from error
+
+
+def load_rgb(path: Path) -> Any:
+    """The file as an upright Pillow image in mode RGB, whatever was in it; errors as `open_image`.
+
+    Grey of 16 bits is scaled to 8, where Pillow's own conversion would clip it.
+    """
+    image = open_image(path)
+    if image.mode == "RGB":
+        return image
+    try:
+        return _as_rgb(image)
+    except Exception as error:
+        raise _refusal(path, error) from error
+
+
+def as_array(image: Any, channels: int = 1) -> np.ndarray:
+    """A Pillow image as float32 (channels, H, W) in [0, 1]; grey by ITU-R 601 luma.
+
+    Integers of more than 8 bits count from 0 to 65535, floats from 0 to 1 or to their maximum.
+    """
+    if _is_deep(image):
+        grey = _unit_range(image).astype(np.float32)
+        return np.repeat(grey[None], channels, axis=0)
+    if channels == 3:
+        return np.asarray(image.convert("RGB"), np.float32).transpose(2, 0, 1) / np.float32(255)
+    return np.repeat(np.asarray(image.convert("L"), np.float32)[None] / 255, channels, axis=0)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Inside, Pillow's warnings (about metadata, mostly) are not shown.
+
+    For commands: warning filters belong to the whole process, so threads must not switch them.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
+# -------------------------------------------------------------------------------------- decoding
+
+
+def _require_content(path: Path) -> None:
+    """Refuse by the folder's entry alone what would block, or has nothing in it."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError) as error:
+        raise _refusal(path, error) from None
+    if stat.S_ISDIR(found.st_mode):
+        raise DataError(f"{path} is a folder. Name the image files in it.")
+    if not stat.S_ISREG(found.st_mode):
+        raise DataError(f"{path} is a pipe or a device, not an image file. Remove it.")
+    if found.st_size == 0:
+        raise DataError(f"{path} is empty, 0 bytes. Fetch it again, or remove it.")
+
+
+def _decode(file: Any, path: Path) -> Any:
+    from PIL import Image
+
+    try:
+        image = Image.open(file, formats=COMMON)
+    except Image.UnidentifiedImageError:
+        Image.init()
+        image = Image.open(file, formats=[name for name in OTHERS if name in Image.OPEN])
+    limit, (width, height) = Image.MAX_IMAGE_PIXELS, image.size
+    if limit is not None and width * height > limit:
+        raise DataError(
+            f"{path}: too many pixels, {width}×{height} = {width * height:,} > {limit:,}. "
+            "Scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS."
+        )
+    image.load()
+    return _upright(image)
+
+
+def _upright(image: Any) -> Any:
+    from PIL import Image
+
+    turn = Image.Transpose
+    # After load(): for TIFF that has turned the pixels already, and then removed the tag.
+    method = {
+        2: turn.FLIP_LEFT_RIGHT, 3: turn.ROTATE_180, 4: turn.FLIP_TOP_BOTTOM, 5: turn.TRANSPOSE,
+        6: turn.ROTATE_270, 7: turn.TRANSVERSE, 8: turn.ROTATE_90,
+    }.get(orientation(image))  # fmt: skip
+    return image if method is None else image.transpose(method)
+
+
+def orientation(image: Any) -> int:
+    """EXIF's orientation, 1 to 8; 1 (upright) where there is none that can be read."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # a picture with damaged notes is still a picture
+        return 1
+
+
+def _without_transparency(image: Any) -> Any:
+    from PIL import Image
+
+    by_colour = image.mode in ("1", "L", "P", "RGB") and "transparency" in image.info
+    if not by_colour and image.mode[-1:] not in ("A", "a"):
+        return image
+    image = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def _is_deep(image: Any) -> bool:
+    """Whether a pixel is one number of more than 8 bits, which Pillow would clip at 255."""
+    return image.mode.startswith(("I", "F"))
+
+
+def _unit_range(image: Any) -> np.ndarray:
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=np.inf, neginf=0)
+    finite = values[np.isfinite(values)]
+    brightest = float(finite.max()) if finite.size else 0.0
+    top = 65535.0 if image.mode.startswith("I") else max(brightest, 1.0)
+    return np.clip(values / top, 0, 1)
+
+
+def _as_rgb(image: Any) -> Any:
+    from PIL import Image
+
+    if _is_deep(image):
+        image = Image.fromarray(np.round(255 * _unit_range(image)).astype(np.uint8))
+    return image.convert("RGB")
+
+
+# ---------------------------------------------------------------------------------------- errors
+
+
+def _refusal(path: Path, error: Exception) -> Exception:
+    """What `error`, met while reading the file, means to whoever owns it."""
+    from PIL import Image
+
+    if isinstance(error, OSError) and error.errno is not None:  # the system's, not Pillow's
+        return _unreadable(path, error)
+    if isinstance(error, Image.UnidentifiedImageError):
+        return DataError(
+            f"{path} is not an image that can be read. Use PNG, JPEG or another common format."
+        )
+    why = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return DataError(f"{path}: too many pixels ({why}). Scale it down first.")
+    return DataError(f"{path}: damaged image ({why}). Fetch or save it again.")
+
+
+def _unreadable(path: Path, error: OSError) -> Exception:
+    if error.errno in _SHORTAGES:
+        return error
+    if isinstance(error, FileNotFoundError):
+        if os.path.islink(path):
+            return DataError(
+                f"{path} is a link to {os.readlink(path)}, which is not there. Mend or remove it."
+            )
+        return DataError(f"{path}: no such file. Check the path.")
+    if isinstance(error, PermissionError):
+        return DataError(f"{path}: permission denied. Make the file readable.")
+    why = (error.strerror or str(error)).lower()
+    return DataError(f"{path}: cannot be read ({why}). Check the path and the disk.")
