@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minicnn import autograd, dtypes
 from minicnn.autograd import Variable
-from minicnn.kernels.errors import ArgumentError, AutogradError
-from minicnn.ops import elementwise, reduce, shaping, softmax
+from minicnn.kernels.errors import ArgumentError
+from minicnn.ops import elementwise, reduce, softmax
 
 Dims = int | tuple[int, ...] | list[int] | None
 
@@ -132,11 +131,17 @@ class Reduction(Variable):
 
     def all(self, dim: Any = None, keepdim: bool = False) -> Tensor:
         """Whether all elements are true."""
-        return self._new(np.asarray(np.all(self.array, axis=dim, keepdims=keepdim)))
+        return self._truth(np.all, "all", dim, keepdim)
 
     def any(self, dim: Any = None, keepdim: bool = False) -> Tensor:
         """Whether any element is true."""
-        return self._new(np.asarray(np.any(self.array, axis=dim, keepdims=keepdim)))
+        return self._truth(np.any, "any", dim, keepdim)
+
+    def _truth(self, combine: Any, op: str, dim: Any, keepdim: bool) -> Tensor:
+        axes = reduce.normalize_axes(op, dim, self.ndim)
+        found = np.asarray(combine(self.array, axis=axes, keepdims=keepdim))
+        # As in PyTorch: of bytes the answer is a byte.
+        return self._new(found.astype(np.uint8) if self.dtype == np.uint8 else found)
 
     def norm(self, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
         """The p-norm, (Σ|x|^p)^(1/p)."""
@@ -155,11 +160,5 @@ class Reduction(Variable):
         return softmax.log_softmax(self, dim)
 
     def cumsum(self, dim: Any) -> Tensor:
-        """Running sums along `dim` (not differentiable here)."""
-        if self._requires_grad and autograd.is_grad_enabled():
-            raise AutogradError(
-                "cumsum: has no gradient in this engine. Use .detach().cumsum(dim)."
-            )
-        axis = shaping.normalize_axis("cumsum", dim, self.ndim)
-        dtype = self.dtype if dtypes.is_floating(self.dtype) else dtypes.int64
-        return self._new(np.cumsum(self.array, axis, dtype).reshape(self.array.shape))
+        """Running sums along `dim`."""
+        return reduce.cumsum(self, dim)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 from minicnn import random
-from minicnn.errors import ArgumentError, ShapeError
+from minicnn.errors import ShapeError
 from minicnn.ops import dropout as dropout_op
 from minicnn.ops.activation import (
     elu,
@@ -98,8 +98,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     The mask comes from a counter-based generator (`minicnn.random`): the same on every rung and at
     any thread count. Source: Srivastava et al. 2014.
     """
-    if not 0 <= p <= 1:
-        raise ArgumentError(f"dropout: p must be a probability from 0 to 1, got {p}. Use p=0.5.")
+    dropout_op.check_probability("dropout", p)
     if not training or p == 0:
         return input
     return dropout_op.dropout(input, p, *random.next_operation())
@@ -114,8 +113,7 @@ def dropout2d(
     PyTorch. Source: Tompson et al. 2015, "Efficient object localization", section 3.2.
     """
     op = "dropout2d"
-    if not 0 <= p <= 1:
-        raise ArgumentError(f"{op}: p must be a probability from 0 to 1, got {p}. Use p=0.5.")
+    dropout_op.check_probability(op, p)
     if input.ndim not in (3, 4):
         raise ShapeError(
             f"{op}: expected (N, C, H, W), got shape {tuple(input.shape)}."

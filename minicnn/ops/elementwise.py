@@ -203,14 +203,16 @@ def _check_power(op: str, a: Any, b: Any) -> None:
 
 
 add = _binary("add", lambda a, b: a + b, lambda a, b, y, dy: dy, lambda a, b, y, dy: dy, keep="")
-sub = _binary(
-    "sub",
-    lambda a, b: a - b,
-    lambda a, b, y, dy: dy,
-    lambda a, b, y, dy: -dy,
-    keep="",
-    check=_refuse_bool,
-)
+_sub = _binary("sub", lambda a, b: a - b, lambda a, b, y, dy: dy, lambda a, b, y, dy: -dy, keep="")
+
+
+def sub(a: Any, b: Any) -> Any:
+    """a - b; a truth value on either side is refused, as in PyTorch: 1 - mask is ~mask."""
+    for x in (a, b):
+        _refuse_bool("sub", x)
+    return _sub(a, b)
+
+
 mul = _binary(
     "mul", lambda a, b: a * b, lambda a, b, y, dy: dy * b, lambda a, b, y, dy: dy * a, keep="ab"
 )

@@ -19,7 +19,7 @@ def normalize_axes(op: str, axis: Axes, ndim: int) -> tuple[int, ...]:
     """All axes meant by `axis`, sorted; None and () mean all."""
     if axis is None or axis == ():
         return tuple(range(ndim))
-    given = (axis,) if isinstance(axis, int) else tuple(axis)
+    given = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
     axes = tuple(normalize_axis(op, a, ndim) for a in given)
     if len(set(axes)) != len(axes):
         raise ShapeError(f"{op}: dim {axis} names one dimension twice. Name it once.")
@@ -49,6 +49,27 @@ def sum(x: Variable, axis: Axes = None, keepdim: bool = False) -> Any:
     if x.array.dtype.kind in "biu":
         x = cast(x, dtypes.int64)
     return SumFunction.apply(x, normalize_axes("sum", axis, x.array.ndim), keepdim)
+
+
+class CumsumFunction(Function):
+    """y_i = Σ_{j≤i} x_j;  dx_j = Σ_{i≥j} dy_i: the running sum from the other end."""
+
+    @staticmethod
+    def forward(ctx, x, axis):
+        ctx.axis = axis
+        return np.cumsum(x, axis=axis)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return np.flip(np.cumsum(np.flip(dy, ctx.axis), axis=ctx.axis), ctx.axis), None
+
+
+def cumsum(x: Variable, axis: int) -> Any:
+    """Running sums along one axis; integers and booleans add up in int64."""
+    axis = normalize_axis("cumsum", axis, x.array.ndim)
+    if x.array.dtype.kind in "biu":
+        x = cast(x, dtypes.int64)
+    return CumsumFunction.apply(x, axis) if x.array.ndim else clone(x)
 
 
 def mean(x: Variable, axis: Axes = None, keepdim: bool = False) -> Any:
@@ -94,7 +115,8 @@ def prod(x: Variable, axis: int | None = None, keepdim: bool = False) -> Any:
         x = cast(x, dtypes.int64)
     if axis is None:
         x, axis, keepdim = reshape(x, (-1,)), 0, False
-    return ProdFunction.apply(x, normalize_axis("prod", axis, x.array.ndim), keepdim)
+    axis = normalize_axis("prod", axis, x.array.ndim)
+    return ProdFunction.apply(x, axis, keepdim) if x.array.ndim else clone(x)
 
 
 def var(x: Variable, axis: Axes = None, correction: int = 1, keepdim: bool = False) -> Any:
