@@ -27,6 +27,7 @@ SECTIONS = {
     },
     "Look inside": {
         "summary": "A network's layers, sizes and costs, before it runs.",
+        "shapes": "Output sizes: each formula with the numbers put in.",
         "sobel": "The edges of a picture, by a Conv2d with Sobel's weights.",
     },
     "Kernels of your own": {
