@@ -7,7 +7,19 @@ images = minicnn.rand(3, 128, 128)
 print(nn.Conv2d(3, 64, kernel_size=3)(images).shape)  # minicnn.Size([64, 126, 126])
 """
 
-from minicnn import autograd, data, datasets, errors, io, models, nn, optim, shapes, transforms, utils
+from minicnn import (
+    autograd,
+    data,
+    datasets,
+    errors,
+    io,
+    models,
+    nn,
+    optim,
+    shapes,
+    transforms,
+    utils,
+)
 from minicnn.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from minicnn.creation import (
     arange,
