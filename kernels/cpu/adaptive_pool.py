@@ -1,7 +1,7 @@
 """Adaptive pooling: averages as in `avg_pool`, maxima one window after the other.
 
 The windows differ in size, and there are few of them, so a maximum is a plain loop over the
-window's pixels: about 1 ns per pixel, and a pixel where windows overlap is looked at twice.
+window's pixels: under 1 ns each, since few are larger than all before them, about ln(n) of n.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ def _largest(x, W, top, bottom, left, right):
     for h in range(top, bottom):
         for i in range(U(h * W + left), U(h * W + right)):
             v = x[i]
-            if v > best or v != v:
+            # The first comparison alone is rarely true: a branch guessed right, and no chain of
+            # waiting for `best`. The others are for a `best` that is NaN.
+            if not (v <= best) and (v > best or v != v):
                 best, place = v, U(i)
     return place

@@ -22,7 +22,7 @@ from numba import prange
 from .. import buffers
 from ..shapes import Pair, pool_windows, windows_over
 from ._flat import Shape4
-from ._jit import U, jit, kernel, take
+from ._jit import PIECE, U, jit, kernel, take
 
 
 class Windows(NamedTuple):
@@ -37,16 +37,14 @@ class Windows(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The windows along both axes; the outputs over each row and column; what sums are divided by.
-
-    `divisor` is (P, Q).
-    """
+    """The windows along both axes, and the outputs over each row and column."""
 
     rows: Windows
     columns: Windows
     over_rows: Windows
     over_columns: Windows
-    divisor: np.ndarray
+    divisor: np.ndarray  # (P, Q)
+    all: bool  # whether there is one window only, of all pixels
 
 
 def avg_pool2d(
@@ -75,10 +73,12 @@ def averages(x: np.ndarray, plan: Plan) -> np.ndarray:
     """Return the sums of x over a plan's windows, divided."""
     N, C, H, W = x.shape
     P, Q = plan.divisor.shape
-    y = buffers.empty((N, C, P, Q), x.dtype)
-    planes = x.reshape(N * C, H, W), y.reshape(N * C, P, Q)
-    divisor = plan.divisor.astype(x.dtype)
-    _average(x.size + y.size, *planes, plan.rows, plan.columns, divisor, False)
+    y, divisor = buffers.empty((N, C, P, Q), x.dtype), plan.divisor.astype(x.dtype)
+    if plan.all:
+        _average_all(x.size, x.reshape(N * C, H * W), y.reshape(N * C), divisor[0])
+    else:
+        planes = x.reshape(N * C, H, W), y.reshape(N * C, P, Q)
+        _average(x.size + y.size, *planes, plan.rows, plan.columns, divisor)
     return y
 
 
@@ -86,10 +86,12 @@ def averages_grad(dy: np.ndarray, input_shape: Shape4, plan: Plan) -> np.ndarray
     """Return the gradient of `averages` for an input of this shape."""
     N, C, H, W = input_shape
     P, Q = plan.divisor.shape
-    dx = buffers.empty(input_shape, dy.dtype)
-    planes = dy.reshape(N * C, P, Q), dx.reshape(N * C, H, W)
-    divisor = plan.divisor.astype(dy.dtype)
-    _average(dx.size + dy.size, *planes, plan.over_rows, plan.over_columns, divisor, True)
+    dx, divisor = buffers.empty(input_shape, dy.dtype), plan.divisor.astype(dy.dtype)
+    if plan.all:
+        _average_all_grad(dx.size, dy.reshape(N * C), dx.reshape(N * C, H * W), divisor[0])
+    else:
+        planes = dy.reshape(N * C, P, Q), dx.reshape(N * C, H, W)
+        _average_grad(dx.size + dy.size, *planes, plan.over_rows, plan.over_columns, divisor)
     return dx
 
 
@@ -115,7 +117,8 @@ def planned(both: Sequence[Any], size: Pair, divisor: np.ndarray) -> Plan:
     """Return the plan of windows (start, end) along both axes, all of them in the image."""
     rows, columns = map(_windows, both)
     over_rows, over_columns = map(_windows, map(windows_over, both, size))
-    return Plan(rows, columns, over_rows, over_columns, divisor)
+    all_ = [np.array_equal(w, [(0, n)]) for w, n in zip(both, size, strict=True)] == [True, True]
+    return Plan(rows, columns, over_rows, over_columns, divisor, all_)
 
 
 def _windows(pairs: Any) -> Windows:
@@ -139,40 +142,75 @@ def _repeats(first: np.ndarray, last: np.ndarray, period: int, step: int) -> Win
 
 
 @kernel
-def _average(team, x, y, rows, columns, divisor, before):
-    """Sum windows of each plane of x, and divide: the sums or, if `before`, the plane."""
+def _average(team, x, y, rows, columns, divisor):
     (planes, H, W), (_, P, Q) = x.shape, y.shape
-    pixels, sums, divisors = x.reshape(x.size), y.reshape(y.size), divisor.reshape(divisor.size)
+    pixels, sums, divisors = x.reshape(x.size), y.reshape(y.size), divisor.reshape(P * Q)
+    share = max(1, PIECE // (H * W))
     for _ in prange(team.size):
         line, phases = np.empty(W, x.dtype), np.empty(Q, x.dtype)
-        shares = np.empty(H * W if before else 0, x.dtype)
-        i = take(team)
-        while i < planes:
-            source, at = pixels, i * H * W
-            if before:
-                for j in range(U(shares.size)):
-                    shares[j] = pixels[U(at) + j] / divisors[j]
-                source, at = shares, 0
-            _sum_windows(source, at, W, sums, i * P * Q, Q, rows, columns, line, phases)
-            if not before:
+        first = take(team) * share
+        while first < planes:
+            for i in range(first, min(first + share, planes)):
+                for p in range(P):
+                    row, count = i * H + rows.first[p], rows.last[p] - rows.first[p]
+                    _shifted_sums(pixels, row * W, count, W, U(1), line, 0, W)
+                    _sum_along(line, 0, columns, phases, sums, (i * P + p) * Q)
                 for j in range(U(P * Q)):
                     sums[U(i * P * Q) + j] /= divisors[j]
-            i = take(team)
+            first = take(team) * share
 
 
-@jit
-def _sum_windows(x, at, W, y, to, Q, rows, columns, line, phases):
-    """Sum the plane of width W from x[at] on over windows, to one of width Q from y[to] on."""
-    for p in range(rows.first.size):
-        top, count = rows.first[p], rows.last[p] - rows.first[p]
-        row, out = at + top * W, to + p * Q
-        if p > 0 and top == rows.first[p - 1] and top + count == rows.last[p - 1]:
-            _shifted_sums(y, out - Q, 1, 0, U(1), y, out, Q)  # the same as the row before
-        elif count == 1:
-            _sum_along(x, row, columns, phases, y, out)
-        else:
-            _shifted_sums(x, row, count, W, U(1), line, 0, W)
-            _sum_along(line, 0, columns, phases, y, out)
+@kernel
+def _average_grad(team, dy, dx, rows, columns, divisor):
+    """The same the other way round, so that the sums along lines are again of P lines, not H."""
+    (planes, P, Q), (_, H, W) = dy.shape, dx.shape
+    gradients, sums, divisors = dy.reshape(dy.size), dx.reshape(dx.size), divisor.reshape(P * Q)
+    share = max(1, PIECE // (H * W))
+    for _ in prange(team.size):
+        shares, phases = np.empty(P * Q, dy.dtype), np.empty(W, dy.dtype)
+        lines = np.empty(P * W, dy.dtype)
+        first = take(team) * share
+        while first < planes:
+            for i in range(first, min(first + share, planes)):
+                for j in range(U(P * Q)):
+                    shares[j] = gradients[U(i * P * Q) + j] / divisors[j]
+                for p in range(P):
+                    _sum_along(shares, p * Q, columns, phases, lines, p * W)
+                for h in range(H):
+                    row, count = rows.first[h], rows.last[h] - rows.first[h]
+                    _shifted_sums(lines, row * W, count, W, U(1), sums, (i * H + h) * W, W)
+            first = take(team) * share
+
+
+@kernel
+def _average_all(team, x, y, divisor):
+    """y[i] = (sum of x[i]) / divisor."""
+    share = max(1, PIECE // x.shape[1])
+    for _ in prange(team.size):
+        first = take(team) * share
+        while first < y.size:
+            for i in range(first, min(first + share, y.size)):
+                y[i] = _total(x[i]) / divisor[0]
+            first = take(team) * share
+
+
+@kernel
+def _average_all_grad(team, dy, dx, divisor):
+    share = max(1, PIECE // dx.shape[1])
+    for _ in prange(team.size):
+        first = take(team) * share
+        while first < dy.size:
+            for i in range(first, min(first + share, dy.size)):
+                dx[i] = dy[i] / divisor[0]
+            first = take(team) * share
+
+
+@jit(flags=frozenset({"contract", "reassoc"}))
+def _total(x):
+    total = x.dtype.type(0)
+    for j in range(U(x.size)):
+        total += x[j]
+    return total
 
 
 @jit
