@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -78,7 +78,14 @@ def signature(kernel: str) -> inspect.Signature:
 @cache
 def calls(kernel: str) -> tuple[Call, ...]:
     """All calls of a kernel, from the smallest case to the largest, each in both dtypes."""
-    return tuple(call for call in _all_calls() if call.kernel == kernel)
+    own: list[tuple[str, Call]] = []
+    others: list[tuple[str, Call]] = []
+    for first, call in _all_calls():
+        if call.kernel == kernel:
+            (own if kernel.startswith(first) else others).append((first, call))
+    if own:  # as max_pool2d_grad's are in its family, and adaptive_max_pool2d has more of them
+        others = [(f, replace(call, example=f"after {f}: {call.example}")) for f, call in others]
+    return tuple(call for _, call in own + others)
 
 
 def definition(kernel: str, other_than: Any = None) -> Any:
@@ -145,16 +152,17 @@ class Recorder:
 
 
 @cache
-def _all_calls() -> tuple[Call, ...]:
-    """Every family's calls, in the order of its examples."""
-    found: list[Call] = []
+def _all_calls() -> tuple[tuple[str, Call], ...]:
+    """Every family's calls in the order of its examples, each after its case's first kernel."""
+    found: list[tuple[str, Call]] = []
     with use_backend("numpy") as rung:
         for family in FAMILIES.values():
             for example, case in family.examples.items():
                 for dtype in DTYPES:
                     recorder = Recorder(rung, example, dtype)
                     outputs = family.ours(recorder, case, **family.arrays(case, dtype))
-                    found += (_with_names(*noted, outputs) for noted in recorder.noted)
+                    first = recorder.noted[0][0].kernel
+                    found += ((first, _with_names(*noted, outputs)) for noted in recorder.noted)
     return tuple(found)
 
 
@@ -164,4 +172,4 @@ def _with_names(call: Call, results: tuple[Any, ...], outputs: Mapping[str, Any]
         next((name for name, value in outputs.items() if value is result), "result")
         for result in results
     )
-    return Call(call.kernel, call.example, call.dtype, call.args, call.kwargs, names, call.dtypes)
+    return replace(call, names=names)

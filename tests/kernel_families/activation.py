@@ -1,4 +1,4 @@
-"""Activations: cases, arrays, and what torch computes from them."""
+"""Activations: generated and hard cases, and what torch computes from them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from helpers_kernel_oracle import Arrays, leaves, normal, with_grads
+from helpers_kernel_oracle import Arrays, leaves, with_grads
 from helpers_kernels import Case, merged, shapes
 from hypothesis import strategies as st
 
+from minicnn.contract.families import activation
 
-class ReLU:
+
+class ReLU(activation.ReLU):
     """relu and its gradient."""
 
     cases = merged(shape=shapes(7, 4))
@@ -22,26 +24,12 @@ class ReLU:
     }
 
     @staticmethod
-    def arrays(case: Case, dtype: str) -> Arrays:
-        draw, values = normal(case, dtype), case.get("values", [])
-        x = draw(*case["shape"]) * np.asarray(case.get("scale", 1), dtype)
-        dy = draw(*case["shape"])
-        x.ravel()[:1], dy.ravel()[:1] = 0.5, 1  # where all is saturated, slopes are rounding errors
-        x.ravel()[: len(values)] = values
-        return {"x": x, "dy": np.where(np.isnan(x), 0, dy)}  # at NaN no gradient to agree on
-
-    @staticmethod
-    def ours(k: Any, case: Case, x: Any, dy: Any) -> Arrays:
-        y = k.relu(x)
-        return {"y": y, "dx": k.relu_grad(dy, y)}
-
-    @staticmethod
     def theirs(case: Case, **arrays: Any) -> Arrays:
         (x,) = leaves(arrays, "x")
         return with_grads(F.relu(x), arrays["dy"], dx=x)
 
 
-class Hardtanh:
+class Hardtanh(activation.Hardtanh):
     """hardtanh and its gradient."""
 
     limits = st.sampled_from(((-1.0, 1.0), (0.0, 6.0), (-0.3, 0.7), (1.0, 1.0)))
@@ -52,14 +40,6 @@ class Hardtanh:
         },
         "long": {"shape": (3, 70001), "limits": (-0.3, 0.4)},
     }  # fmt: skip
-    arrays = ReLU.arrays
-
-    @staticmethod
-    def ours(k: Any, case: Case, x: Any, dy: Any) -> Arrays:
-        return {
-            "y": k.hardtanh(x, *case["limits"]),
-            "dx": k.hardtanh_grad(dy, x, *case["limits"]),
-        }
 
     @staticmethod
     def theirs(case: Case, **arrays: Any) -> Arrays:
@@ -67,7 +47,7 @@ class Hardtanh:
         return with_grads(F.hardtanh(x, *case["limits"]), arrays["dy"], dx=x)
 
 
-class LeakyReLU:
+class LeakyReLU(activation.LeakyReLU):
     """leaky_relu and its gradient."""
 
     cases = merged(shape=shapes(7, 4), slope=st.sampled_from((0.01, 0.2, -0.5, 2.0)))
@@ -79,12 +59,6 @@ class LeakyReLU:
         },
         "long": {"shape": (3, 70001), "slope": 0.1},
     }
-    arrays = ReLU.arrays
-
-    @staticmethod
-    def ours(k: Any, case: Case, x: Any, dy: Any) -> Arrays:
-        slope = case["slope"]
-        return {"y": k.leaky_relu(x, slope), "dx": k.leaky_relu_grad(dy, x, slope)}
 
     @staticmethod
     def theirs(case: Case, **arrays: Any) -> Arrays:
@@ -92,7 +66,7 @@ class LeakyReLU:
         return with_grads(F.leaky_relu(x, case["slope"]), arrays["dy"], dx=x)
 
 
-class ELU:
+class ELU(activation.ELU):
     """elu and its gradient."""
 
     cases = merged(
@@ -107,12 +81,6 @@ class ELU:
         },
         "long": {"shape": (3, 70001), "alpha": 1.0},
     }  # fmt: skip
-    arrays = ReLU.arrays
-
-    @staticmethod
-    def ours(k: Any, case: Case, x: Any, dy: Any) -> Arrays:
-        alpha = case["alpha"]
-        return {"y": k.elu(x, alpha), "dx": k.elu_grad(dy, x, alpha)}
 
     @staticmethod
     def theirs(case: Case, **arrays: Any) -> Arrays:
@@ -120,7 +88,7 @@ class ELU:
         return with_grads(F.elu(x, case["alpha"]), arrays["dy"], dx=x)
 
 
-class Bounded:
+class Bounded(activation.Bounded):
     """sigmoid and tanh, whose gradients need the output alone."""
 
     cases = merged(
@@ -135,15 +103,6 @@ class Bounded:
         "sigmoid, long": {"shape": (3, 70001), "name": "sigmoid"},
         "tanh, long": {"shape": (3, 70001), "name": "tanh"},
     }
-    arrays = ReLU.arrays
-
-    @staticmethod
-    def ours(k: Any, case: Case, x: Any, dy: Any) -> Arrays:
-        if case["name"] == "sigmoid":
-            y = k.sigmoid(x)
-            return {"y": y, "dx": k.sigmoid_grad(dy, y)}
-        y = k.tanh(x)
-        return {"y": y, "dx": k.tanh_grad(dy, y)}
 
     @staticmethod
     def theirs(case: Case, **arrays: Any) -> Arrays:
@@ -151,7 +110,7 @@ class Bounded:
         return with_grads(getattr(torch, case["name"])(x), arrays["dy"], dx=x)
 
 
-class Gated:
+class Gated(activation.Gated):
     """silu and both forms of gelu: x times a share of it."""
 
     functions: ClassVar[dict[str, Any]] = {
@@ -172,13 +131,6 @@ class Gated:
             "long": {"shape": (3, 70001)},
         }.items()
     }
-    arrays = ReLU.arrays
-
-    @staticmethod
-    def ours(k: Any, case: Case, x: Any, dy: Any) -> Arrays:
-        if case["name"] == "silu":
-            return {"y": k.silu(x), "dx": k.silu_grad(dy, x)}
-        return {"y": k.gelu(x, case["name"]), "dx": k.gelu_grad(dy, x, case["name"])}
 
     @staticmethod
     def theirs(case: Case, **arrays: Any) -> Arrays:

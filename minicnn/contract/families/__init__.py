@@ -7,8 +7,8 @@ A family is a class of a module here that says, for `check` and for the tests al
     ours        the kernels called with them, each gradient after its forward kernel
 
 and perhaps `mistakes`: results of what is often done wrong, to be recognised. A new family is
-found by its `examples`; there is no list to keep. `tests/kernel_families` adds generated cases
-and what PyTorch computes.
+found by its `examples` and `ours`; there is no list to keep. `tests/kernel_families` adds generated
+cases and what PyTorch computes.
 """
 
 import importlib
@@ -19,5 +19,5 @@ FAMILIES: dict[str, Any] = {
     name: family
     for found in pkgutil.iter_modules(__path__, f"{__name__}.")
     for name, family in vars(importlib.import_module(found.name)).items()
-    if isinstance(family, type) and hasattr(family, "examples")
+    if isinstance(family, type) and hasattr(family, "examples") and hasattr(family, "ours")
 }
