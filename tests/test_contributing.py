@@ -17,6 +17,7 @@ PLACES = [
     "minicnn/ops/activation.py",
     "minicnn/nn/activations.py",
     "tests/test_ops.py",
+    "minicnn/contract/families/activation.py",
     "tests/kernel_families/activation.py",
 ]
 
@@ -66,10 +67,10 @@ def test_adding_softsign_as_the_page_says_works(tmp_path):
     joins("minicnn/nn/functional.py", "from minicnn.ops.activation import (", "softsign,")
     joins("minicnn/nn/functional.py", "__all__ = [", '"softsign",')
     joins("minicnn/nn/__init__.py", "from minicnn.nn.activations import (", "Softsign,")
-    tests = ["tests/test_ops.py", "tests/test_kernel_contract.py"]
+    tests = ["tests/test_ops.py", "tests/test_kernel_contract.py", "tests/test_contract.py"]
     environment = {"PYTHONPATH": str(copy), "HOME": str(tmp_path)}
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", *tests, "-vv", "-k", "oftsign or family or signature"],
+        [sys.executable, "-m", "pytest", *tests, "-vv", "-k", "oftsign or family or signature or has_cases"],
         cwd=copy,
         env=environment | {"MINICNN_CACHE_DIR": str(tmp_path / "cache")},
         capture_output=True,
@@ -82,6 +83,7 @@ def test_adding_softsign_as_the_page_says_works(tmp_path):
         "test_generated_case[Softsign-numpy-float64]",
         "test_generated_case[Softsign-numba-float32]",
         "test_every_kernel_is_in_a_family",
+        "test_every_kernel_has_cases",
     ):
         assert re.search(re.escape(test) + r".* PASSED|PASSED.*" + re.escape(test), run.stdout), (
             test
