@@ -20,7 +20,7 @@ the noise of a function that loses digits; `Curves.slope` tries both where the f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,6 +96,11 @@ class Curves:
             ]
             values[t] = [difference(a, b) for a, b in zip(self.f(there), self.base, strict=True)]
         return Samples(step, values, self.base)
+
+    def slopes(self, direction: Arrays, cotangents: Arrays) -> Iterator[Slope]:
+        """The slope along `direction` by each of the steps."""
+        for factor in _LADDER:
+            yield self.sample(direction, self.eps * factor).slope(cotangents)
 
     def slope(
         self, direction: Arrays, cotangents: Arrays, goal: float = 0.0
