@@ -14,6 +14,7 @@ import numpy as np
 
 from minicnn import dtypes
 from minicnn.data.fetch import Columns
+from minicnn.data.slots import current_slots
 from minicnn.errors import DataError, DtypeError
 from minicnn.ops import shaping
 from minicnn.tensor import Tensor
@@ -105,6 +106,10 @@ def _stack(arrays: Sequence[np.ndarray], names: _Names) -> Tensor:
     if len(set(shapes)) > 1:
         remedy = "Bring them to one size in a transform, or pass a collate_fn."
         raise names.error("shapes", shapes, remedy)
+    slots = current_slots()
+    whole = None if slots is None else slots.whole(arrays)
+    if whole is not None:
+        return Tensor(whole)
     dtype = arrays[0].dtype
     if any(array.dtype != dtype for array in arrays):
         dtype = dtypes.result_type(*arrays)

@@ -78,6 +78,11 @@ class Subset(Dataset[T]):
         self.dataset = dataset
         self.indices = indices
 
+    @property
+    def fresh_samples(self) -> bool:
+        """Whether the dataset keeps none of the arrays that it hands out: see `data.slots`."""
+        return getattr(self.dataset, "fresh_samples", False)
+
     def __len__(self) -> int:
         return len(self.indices)
 

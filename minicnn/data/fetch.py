@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minicnn.data.slots import current_slots
 from minicnn.data.streams import current_run, reading
 from minicnn.errors import DataError
 
@@ -27,10 +28,12 @@ def fetch_each(dataset: Any, indices: Sequence[Any]) -> list[Any]:
     run = current_run()
     if run is None:
         return [dataset[index] for index in indices]
-    samples = []
-    for index in indices:
+    samples, slots = [], current_slots()
+    for place, index in enumerate(indices):
         if run.stop.is_set():
             raise Stopped
+        if slots is not None:
+            slots.start(place)
         with reading(run, index):
             samples.append(_read(dataset, index))
     return samples

@@ -14,6 +14,7 @@ from minicnn.data.collate import collate, default_collate, default_convert
 from minicnn.data.dataset import IterableDataset
 from minicnn.data.fetch import describe, fetch
 from minicnn.data.sampler import BatchSampler, RandomSampler, SequentialSampler, require_count
+from minicnn.data.slots import slots_for
 from minicnn.data.streams import Run, ordering, reading, running
 from minicnn.data.workers import END, Prefetcher
 from minicnn.errors import ArgumentError, DataError
@@ -191,7 +192,9 @@ class DataLoader:
     def _map_reader(self, run: Run) -> Callable[[Any], Any]:
         def read(job: Any) -> Any:
             indices = list(job) if self._batched else [job]
-            with running(run, indices):
+            # Samples that a collate_fn of the user's gets are arrays of their own.
+            own = self.dataset if self.collate_fn is default_collate else None
+            with running(run, indices), slots_for(own, len(indices)):
                 return self._collate(fetch(self.dataset, indices), indices)
 
         return read

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import dtypes
+from minicnn.data.slots import sample_array
 from minicnn.errors import ArgumentError, DataError, DtypeError, ShapeError
 from minicnn.tensor import Tensor
 from minicnn.transforms.arguments import is_image
@@ -34,8 +35,12 @@ class ToTensor:
             return Tensor(_channels_first(array, dtypes.get_default_dtype()))
         if array.dtype != np.uint8:
             return Tensor(_channels_first(array, array.dtype))
-        scaled = _channels_first(array, dtypes.get_default_dtype())
-        scaled /= 255
+        H, W, C = array.shape
+        scaled = sample_array((C, H, W), dtypes.get_default_dtype())
+        # Reordered, converted and divided in one pass, into the loader's batch if there is one.
+        divisor = scaled.dtype.type(255)
+        planes = array.transpose(2, 0, 1)
+        np.divide(planes, divisor, out=scaled, dtype=scaled.dtype, casting="unsafe")
         return Tensor(scaled)
 
     def __repr__(self) -> str:
@@ -79,7 +84,7 @@ def _pixels(pic: Any, op: str) -> np.ndarray:
 def _channels_first(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """(H, W, C) as (C, H, W), copied: the image may be changed later, the tensor too."""
     H, W, C = array.shape
-    result = np.empty((C, H, W), dtype)
+    result = sample_array((C, H, W), dtype)
     result[...] = array.transpose(2, 0, 1)
     return result
 
@@ -109,7 +114,8 @@ class Normalize:
             return tensor.sub_(Tensor(mean)).div_(Tensor(std))
         if tensor.requires_grad:
             return (tensor - Tensor(mean)) / Tensor(std)
-        result = tensor.array - mean
+        result = sample_array(tensor.array.shape, tensor.array.dtype)
+        np.subtract(tensor.array, mean, out=result)
         result /= std
         return Tensor(result)
 
