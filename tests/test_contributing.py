@@ -69,8 +69,9 @@ def test_adding_softsign_as_the_page_says_works(tmp_path):
     joins("minicnn/nn/__init__.py", "from minicnn.nn.activations import (", "Softsign,")
     tests = ["tests/test_ops.py", "tests/test_kernel_contract.py", "tests/test_contract.py"]
     environment = {"PYTHONPATH": str(copy), "HOME": str(tmp_path)}
+    which = "oftsign or family or signature or has_cases"
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", *tests, "-vv", "-k", "oftsign or family or signature or has_cases"],
+        [sys.executable, "-m", "pytest", *tests, "-vv", "-k", which],
         cwd=copy,
         env=environment | {"MINICNN_CACHE_DIR": str(tmp_path / "cache")},
         capture_output=True,

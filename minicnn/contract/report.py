@@ -19,7 +19,7 @@ def plain(text: str, role: str) -> str:
     return text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What `check` returns: print it, or read `verdicts`.
 
@@ -64,6 +64,8 @@ class Report:
         width = max((len(v.kernel) for v in self.verdicts if v.status != "missing"), default=0)
         rows = [row(v, width) for v in self.verdicts if v.status != "missing"]
         return "\n".join([self.name, *rows, *ending(self)])
+
+    __repr__ = __str__
 
     def _with_status(self, status: str) -> tuple[str, ...]:
         return tuple(v.kernel for v in self.verdicts if v.status == status)
