@@ -1,5 +1,21 @@
-"""Data that comes with the package: animal silhouettes and a photograph. See files/SOURCES.md."""
+"""Data: what comes with the package (see files/SOURCES.md), and files of your own.
 
+AnimalSilhouettes, CatsVsDogs, sample_photo     shipped
+ImageFolder, DatasetFolder                      a folder for each class
+MNIST, IDX, read_idx                            the format of MNIST and its relatives
+"""
+
+from minicnn.datasets.folder import DatasetFolder, ImageFolder
+from minicnn.datasets.idx import IDX, MNIST, read_idx
 from minicnn.datasets.silhouettes import AnimalSilhouettes, CatsVsDogs, sample_photo
 
-__all__ = ["AnimalSilhouettes", "CatsVsDogs", "sample_photo"]
+__all__ = [
+    "IDX",
+    "MNIST",
+    "AnimalSilhouettes",
+    "CatsVsDogs",
+    "DatasetFolder",
+    "ImageFolder",
+    "read_idx",
+    "sample_photo",
+]

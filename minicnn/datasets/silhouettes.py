@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.data import Columns, Dataset, fetch_each
+from minicnn.datasets.arrays import ImageArrays
 from minicnn.datasets.split import ARCHIVE, FILES, SPLIT_LIST, read_split
 from minicnn.errors import ArgumentError, DataError
-from minicnn.tensor import Tensor
 
 SIZE = 28  # pixels, height and width
 
@@ -24,12 +23,11 @@ AGAIN = "Install the package again."
 Archive = tuple[np.ndarray, np.ndarray, list[str]]
 
 
-class AnimalSilhouettes(Dataset[tuple[Any, Any]]):
+class AnimalSilhouettes(ImageArrays):
     """9,716 white silhouettes on black, 28×28, of ten animals; about 1,000 of each.
 
-    A sample is (image, label). As in torchvision, a `transform` gets a PIL image (mode L) and its
-    result is the image; without one, the image is what ToTensor would make: float32 (1, 28, 28) in
-    [0, 1]. The label is an int, or what `target_transform` makes of it.
+    A sample is (image, label), as of `ImageArrays`: without a transform, float32 (1, 28, 28) in
+    [0, 1] and an int.
 
     Args:
         split: "train", "validation", "test" (about 3/4, 1/8, 1/8 of each class, by a committed
@@ -48,6 +46,8 @@ class AnimalSilhouettes(Dataset[tuple[Any, Any]]):
     removed. Raises ArgumentError on an unknown split or class, DataError on a damaged file.
     """
 
+    fresh_samples = True  # no array that is handed out is kept: see `minicnn.data.slots`
+
     def __init__(
         self,
         split: str | None = None,
@@ -56,35 +56,15 @@ class AnimalSilhouettes(Dataset[tuple[Any, Any]]):
         target_transform: Callable[[int], Any] | None = None,
     ) -> None:
         images, labels, names = _shipped_archive()
-        self.classes = _checked_classes(names, classes)
-        self.class_to_idx = {name: label for label, name in enumerate(self.classes)}
+        wanted = _checked_classes(names, classes)
+        number = {name: label for label, name in enumerate(wanted)}
         chosen = np.arange(len(labels)) if split is None else _shipped_split(split, len(labels))
-        new_label = np.array([self.class_to_idx.get(name, -1) for name in names])[labels]
+        new_label = np.array([number.get(name, -1) for name in names])[labels]
         self.indices = chosen[new_label[chosen] >= 0]
-        self.data = Tensor(images[self.indices])
-        self.targets = Tensor(new_label[self.indices])
         self.split = split
-        self.transform = transform
-        self.target_transform = target_transform
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: Any) -> tuple[Any, Any]:
-        pixels, label = self.data.array[index], int(self.targets.array[index])
-        image = _as_image(pixels) if self.transform is None else self.transform(_picture(pixels))
-        return image, label if self.target_transform is None else self.target_transform(label)
-
-    def __getitems__(self, indices: Sequence[int]) -> Sequence[tuple[Any, Any]]:
-        if self.transform is not None or self.target_transform is not None:
-            return fetch_each(self, indices)
-        rows = np.asarray(indices, dtype=np.int64)
-        images, labels = _as_image(self.data.array[rows]), Tensor(self.targets.array[rows])
-        return Columns([images, labels], sample=lambda image, label: (image, label.item()))
-
-    def as_tensors(self) -> tuple[Tensor, Tensor]:
-        """Images float32 (N, 1, 28, 28) in [0, 1] and labels int64 (N,), without transforms."""
-        return _as_image(self.data.array), Tensor(self.targets.array.copy())
+        super().__init__(
+            images[self.indices], new_label[self.indices], wanted, transform, target_transform
+        )
 
     def __repr__(self) -> str:
         part = "all" if self.split is None else self.split
@@ -113,17 +93,6 @@ def sample_photo() -> Path:
     Source: Stéfan van der Walt, in scikit-image's sample data (CC0).
     """
     return FILES / "chelsea.jpg"
-
-
-def _as_image(pixels: np.ndarray) -> Tensor:
-    """uint8 (…, H, W) as float32 (…, 1, H, W) in [0, 1]."""
-    return Tensor(pixels[..., None, :, :].astype(np.float32) / 255)
-
-
-def _picture(pixels: np.ndarray) -> Any:
-    from PIL import Image  # here, because whoever uses no transforms need not load it
-
-    return Image.fromarray(pixels)
 
 
 def _checked_classes(names: list[str], wanted: Sequence[str] | None) -> list[str]:

@@ -26,7 +26,6 @@ COMMON = ("JPEG", "PNG", "GIF", "BMP", "PPM")
 OTHERS = ("WEBP", "TIFF", "AVIF", "JPEG2000", "MPO", "DIB")
 
 _ORIENTATION = 0x0112  # EXIF's tag for how the camera was held
-# The machine's troubles, not the file's: whoever skips damaged files must not skip for these.
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
@@ -40,7 +39,7 @@ def open_image(path: Path) -> Any:
             short or damaged, or of more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
         OSError, MemoryError: the system has no more files or memory to give.
     """
-    _require_content(path)
+    require_content(path)
     try:
         with open(path, "rb") as file:
             return _without_transparency(_decode(file, path))
@@ -88,11 +87,8 @@ def quiet() -> Iterator[None]:
         yield
 
 
-# -------------------------------------------------------------------------------------- decoding
-
-
-def _require_content(path: Path) -> None:
-    """Refuse by the folder's entry alone what would block, or has nothing in it."""
+def require_content(path: Path) -> None:
+    """Raise DataError where the folder's entry alone shows that no image can come of it."""
     try:
         found = os.stat(path)
     except (OSError, ValueError) as error:
@@ -103,6 +99,14 @@ def _require_content(path: Path) -> None:
         raise DataError(f"{path} is a pipe or a device, not an image file. Remove it.")
     if found.st_size == 0:
         raise DataError(f"{path} is empty, 0 bytes. Fetch it again, or remove it.")
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether the machine is at fault, and not the file: no more memory or open files."""
+    return isinstance(error, OSError) and error.errno in _SHORTAGES
+
+
+# -------------------------------------------------------------------------------------- decoding
 
 
 def _decode(file: Any, path: Path) -> Any:
@@ -195,7 +199,7 @@ def _refusal(path: Path, error: Exception) -> Exception:
 
 
 def _unreadable(path: Path, error: OSError) -> Exception:
-    if error.errno in _SHORTAGES:
+    if is_shortage(error):
         return error
     if isinstance(error, FileNotFoundError):
         if os.path.islink(path):
