@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -723,6 +724,18 @@ def test_mistakes_in_a_function_of_the_users_own_are_named():
         def backward(ctx, dy):
             return dy[:1]
 
+    class Scalar(Misshapen):
+        given: Any = 1.0
+
+        @staticmethod
+        def backward(ctx, dy):
+            return Scalar.given
+
+    for given in (1.0, [1.0, 2.0], leaf(1.0, 2.0)):
+        Scalar.given = given
+        name = type(given).__name__
+        with pytest.raises(AutogradError, match=rf"^Scalar\.backward: gradient 0 is a {name}\. Re"):
+            Scalar.apply(leaf(1.0, 2.0)).sum().backward()
     with pytest.raises(AutogradError, match=r"^Forgetful\.backward returned 1 .* 2 arguments"):
         Forgetful.apply(leaf(1.0), 2.0).sum().backward()
     with pytest.raises(AutogradError, match=r"^Misshapen\.backward: gradient 0 .*\(1,\).*\(2,\)"):

@@ -151,6 +151,11 @@ def _pair(node: Node, results: Any) -> Iterator[tuple[tuple[Node, int] | Variabl
             shape, dtype = edge.array.shape, edge.array.dtype
         else:
             shape, dtype = edge[0].outputs[edge[1]]
+        if isinstance(gradient, Variable) or not hasattr(gradient, "astype"):
+            raise AutogradError(
+                f"{node.name}.backward: gradient {position} is a {type(gradient).__name__}. "
+                f"Return an array of its input's shape, {shape}."
+            )
         if gradient.shape != shape:
             raise AutogradError(
                 f"{node.name}.backward: gradient {position} has shape {gradient.shape}, its input "

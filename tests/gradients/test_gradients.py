@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from gradient_cases import CASES, Case, W, X, call, either
+from gradient_cases import CASES, Case, D, W, X, call, either
 from gradient_table import (
     NAME,
     NO_KERNEL,
@@ -35,7 +36,8 @@ from gradient_table import (
 import minicnn
 import minicnn.nn.functional as F
 from minicnn import nn
-from minicnn.autograd import Function
+from minicnn.autograd import Function, gradcheck
+from minicnn.errors import GradcheckError
 from minicnn.kernels import threads
 
 ALL = [(family, case) for family, cases in CASES.items() for case in cases]
@@ -251,6 +253,59 @@ def test_the_command_with_and_without_torch(torch):
     alone = "finite differences alone: torch is not installed"
     assert (alone in done.stdout) == (torch == "without torch")
     assert re.search(r"^all \d\d\d lines right; worst forward ", done.stdout, re.MULTILINE)
+
+
+# -------------------------------------------------------------- gradcheck, tried on everything here
+
+
+class Corrupt(Function):
+    """x, whose gradient is wrong in one entry: a mixture of the others' is added to it."""
+
+    @staticmethod
+    def forward(ctx, x, entry):
+        ctx.entry = entry
+        return x * 1
+
+    @staticmethod
+    def backward(ctx, dy):
+        wrong = dy.copy()
+        wrong[ctx.entry] += 0.5 * (dy * np.cos(np.arange(dy.size)).reshape(dy.shape)).sum()
+        return wrong, None
+
+
+@each_case
+def test_gradcheck_finds_a_corrupted_entry(family: str, case: Case) -> None:
+    rng = np.random.default_rng(0)
+    inputs = tensors(case, case.arrays(), minicnn.from_numpy)
+    for i, x in enumerate(inputs):
+        if not x.requires_grad:
+            continue
+        entry = tuple(int(rng.integers(size)) for size in x.shape)
+
+        def corrupted(*xs, i=i, entry=entry):
+            mine = [Corrupt.apply(x, entry) if k == i else x for k, x in enumerate(xs)]
+            return case.function(minicnn, *mine)
+
+        with minicnn.use_backend("numpy"), pytest.raises(GradcheckError) as error:
+            gradcheck(corrupted, inputs)
+        assert (error.value.input, error.value.entry) == (i, entry), error.value
+
+
+@pytest.mark.slow
+@each_case
+def test_gradcheck_does_not_accuse_at_ties_and_zeros(family: str, case: Case) -> None:
+    """Every operation at numbers rounded to halves, of which many are equal, and many 0."""
+    arrays = [
+        np.round(2 * array) / 2 if draw.make in TIED and not draw.constant else array
+        for array, draw in zip(case.arrays(), case.draws, strict=True)
+    ]
+    inputs = tensors(case, arrays, minicnn.from_numpy)
+    with minicnn.use_backend("numpy"):
+        for seed in range(3):
+            assert gradcheck(lambda *xs: case.function(minicnn, *xs), inputs, seed=seed)
+
+
+TIED = {draw.make for draw in (X(), D())}
 
 
 # ------------------------------------------------------------------------------ one and two threads
