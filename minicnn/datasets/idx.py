@@ -41,9 +41,9 @@ def read_idx(path: Path) -> np.ndarray:
             zipped = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             if not zipped:
-                return _read(file, path, size, most=size)
+                return _read(file, path, size, zipped)
             with gzip.GzipFile(fileobj=file) as inside:
-                return _read(inside, path, None, most=MOST_INFLATED * size)
+                return _read(inside, path, size, zipped)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file. Check the path.") from None
     except (OSError, EOFError, zlib.error) as error:
@@ -51,8 +51,8 @@ def read_idx(path: Path) -> np.ndarray:
         raise DataError(f"{path}: cannot be read ({why}). {AGAIN}") from error
 
 
-def _read(stream: Any, path: Path, size: int | None, most: int) -> np.ndarray:
-    """Read from a stream of `size` bytes, or of at most `most` where that is not known."""
+def _read(stream: Any, path: Path, size: int, zipped: bool) -> np.ndarray:
+    """Read from a stream; `size` is the file's, in bytes."""
     head = stream.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in TYPES:
         raise DataError(
@@ -66,10 +66,11 @@ def _read(stream: Any, path: Path, size: int | None, most: int) -> np.ndarray:
     if len(sizes) < 4 * rank:
         raise DataError(f"{path} ends within its header. {AGAIN}")
     shape = tuple(np.frombuffer(sizes, ">u4").tolist())
-    wanted, header = math.prod(shape) * dtype.itemsize, 4 + 4 * rank
-    there = wanted if size is None else size - header
-    if there != wanted or header + wanted > most:
-        raise _length(path, shape, dtype, wanted, f"{there if size else most:,}")
+    wanted, there = math.prod(shape) * dtype.itemsize, size - 4 - 4 * rank
+    if not zipped and there != wanted:
+        raise _length(path, shape, dtype, wanted, f"{there:,}")
+    if zipped and wanted > MOST_INFLATED * size:
+        raise _length(path, shape, dtype, wanted, f"at most {MOST_INFLATED * size:,}")
     content = stream.read(wanted + 1)  # the end of a gzip stream is where its checksum is tested
     if len(content) != wanted:
         more = "more" if len(content) > wanted else f"{len(content):,}"
