@@ -487,6 +487,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "no op": ("numpy", {"ops": []}, "Use some of"),
     "a module without kernels": (SimpleNamespace(x=1), {}, "minicnn check --example"),
     "a file that is not there": ("nowhere.py", {}, "nowhere.py: no such file"),
+    "no time": ("numpy", {"timeout": float("nan")}, "more than 0 s"),
 }
 
 

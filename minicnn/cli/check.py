@@ -111,7 +111,7 @@ def command(
     )
     for line in report.ending(found, paint, verbose):
         click.echo(line)
-    if not found.ok or (ops and not found.right):
+    if not found.ok or (ops and found.missing):
         sys.exit(1)
 
 

@@ -24,7 +24,7 @@ def numbers(case: Case, dtype: str) -> Callable[..., np.ndarray]:
     if "seed" in case:
         rng = np.random.default_rng(case["seed"])
         return lambda *shape: rng.standard_normal(shape).astype(dtype)
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(253)  # begins 4 -1 2 5 7 -3 8 6: no digit twice
     return lambda *shape: rng.choice(_DIGITS, shape).astype(dtype)
 
 

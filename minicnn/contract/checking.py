@@ -16,7 +16,7 @@ from minicnn.contract.calls import DTYPES, Call, Result, calls, definition, expe
 from minicnn.contract.hints import Tried, hint
 from minicnn.contract.perform import Reply
 from minicnn.contract.report import Report
-from minicnn.contract.targets import InAFile, InThisProcess, Target
+from minicnn.contract.targets import RUNGS, InAFile, InThisProcess, Target
 from minicnn.contract.verdicts import (
     Failure,
     Verdict,
@@ -27,7 +27,6 @@ from minicnn.contract.verdicts import (
 from minicnn.errors import ArgumentError
 from minicnn.kernels import Backend, kernel_names, use_backend
 
-RUNGS = ("loops", "numpy", "numba", "cupy")
 FOR_HINTS = 5.0  # seconds for further cases, once a kernel is known to be wrong
 
 
@@ -60,8 +59,11 @@ def check(
         on_verdict: called with each verdict as soon as it is there.
 
     Raises:
-        ArgumentError: a file that cannot be imported, no kernel in it, or an unknown name in ops.
+        ArgumentError: a file that cannot be imported, no kernel in it, an unknown name in ops or
+            dtypes, or no time.
     """
+    if not timeout > 0:
+        raise ArgumentError(f"check: timeout must be more than 0 s, got {timeout}. Use timeout=10.")
     wanted, dtypes = _known("op", ops, kernel_names()), _known("dtype", dtypes, DTYPES)
     name, target = _opened(kernels, timeout, output)
     try:

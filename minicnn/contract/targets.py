@@ -21,6 +21,7 @@ from minicnn.contract.perform import Performer, Reply
 from minicnn.errors import ArgumentError
 from minicnn.kernels import kernel_names
 
+RUNGS = ("loops", "numpy", "numba", "cupy")
 START = 60.0  # seconds that Python and NumPy may take to start
 GRACE = 2.0  # seconds that a process has to tell where it is, after its time is up
 
@@ -101,13 +102,22 @@ class InAFile:
         ArgumentError: a file that is not there, or that cannot be imported.
     """
 
+    inside = False  # whether this process is one of those
+
     def __init__(self, path: str | os.PathLike[str], timeout: float, output: bool = False) -> None:
         self.path = Path(path).resolve()
         self._given, self._timeout, self._output = str(path), timeout, output
         self._process: subprocess.Popen[bytes] | None = None
         if not self.path.is_file():
             what = "is a folder" if self.path.is_dir() else "no such file"
-            raise ArgumentError(f"{path}: {what}. Name a Python file with your kernels.")
+            raise ArgumentError(
+                f"{path}: {what}. Name a Python file, or a rung: {', '.join(RUNGS)}."
+            )
+        if InAFile.inside:
+            raise ArgumentError(
+                f"{path}: checked while it is being checked. Call check only "
+                'under `if __name__ == "__main__":`.'
+            )
         opened, log = tempfile.mkstemp(prefix="minicnn-check-", suffix=".log")
         os.close(opened)
         self._crash_log = Path(log)

@@ -18,11 +18,12 @@ from types import ModuleType
 from typing import Any
 
 from minicnn.contract.perform import Performer, Reply
-from minicnn.contract.targets import advice, found_in
+from minicnn.contract.targets import InAFile, advice, found_in
 
 
 def serve(file: str, timeout: str, crash_log: str) -> None:
     """Import `file`, tell what is in it, and perform calls until there are no more."""
+    InAFile.inside = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)

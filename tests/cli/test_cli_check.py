@@ -62,7 +62,7 @@ def test_the_example_computes_in_a_network():
 WRONG = {
     "flipped": (
         ("under * w[k]", "under * w[k, :, ::-1, ::-1]"),
-        "conv2d, case 2 of", "y[0, 0, 0, 1] is", "Hint: The kernel is flipped along both axes"),
+        "conv2d, case 2 of", "y[0, 0, 0, 0] is", "Hint: The kernel is flipped along both axes"),
     "without padding": (
         ("top, left = padding", "top, left = 0, 0"),
         ": padding 1\n", "y has shape (1, 1, 1, 1), expected (1, 1, 3, 3).", "is padding used?"),
@@ -181,6 +181,24 @@ def test_a_rung_by_its_name(minicnn_):
     require_one_line(minicnn_("check", "numba"), 1, "numba", ".py")
 
 
+def test_a_file_that_checks_itself_does_not_do_so_for_ever(minicnn_):
+    name = written(
+        ("import numpy as np", "import minicnn.contract\nminicnn.contract.check(__file__)")
+    )
+    done = minicnn_("check", name)
+    require_one_line(done, 1, "checked while it is being checked", "__main__")
+
+
+def test_compiled_kernels_are_called_like_others(minicnn_):
+    Path("jit.py").write_text(
+        "import numba, numpy as np\n"
+        "@numba.njit\ndef relu(x):\n    return np.maximum(x, np.float32(0)).astype(x.dtype)\n"
+    )
+    done = minicnn_("check", "jit.py", "--timeout", "60", "--dtype", "float32")
+    assert done.code == 0, done.out
+    assert "no out=" in done.out
+
+
 def test_an_op_that_is_not_there_is_not_right(minicnn_):
     done = minicnn_("check", written(), "--op", "relu")
     assert done.code == 1
@@ -189,7 +207,7 @@ def test_an_op_that_is_not_there_is_not_right(minicnn_):
 
 BAD = [
     ((), 2, ("KERNELS", "check --help")),
-    (("nowhere.py",), 1, ("nowhere.py", "no such file")),
+    (("nowhere.py",), 1, ("nowhere.py", "no such file", "numba")),
     (("folder",), 1, ("folder", "is a folder")),
     (("text.txt",), 1, ("text.txt", ".py")),
     (("syntax.py",), 1, ("syntax.py", "SyntaxError", "line 2: return return")),
