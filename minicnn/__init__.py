@@ -59,6 +59,8 @@ from minicnn.dtypes import (
     uint8,
 )
 from minicnn.functions import *  # noqa: F403
+from minicnn.io import load_torch as load
+from minicnn.io import save_torch as save
 from minicnn.kernels import set_default_backend, use_backend
 from minicnn.kernels.threads import get_num_threads, set_num_threads
 from minicnn.printing import set_printoptions

@@ -25,7 +25,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from minicnn.errors import CheckpointError
-from minicnn.io.atomic import atomic_write, describe
+from minicnn.io.atomic import atomic_write
+from minicnn.io.opening import reading
 
 CHECKSUM = "crc32"  # the name among the metadata
 
@@ -107,18 +108,8 @@ def _opened(path: str | os.PathLike[str]):
 
     path = Path(path)
     try:
-        if path.is_dir():
-            raise CheckpointError(
-                f"{path} is a folder, not a weight file. Name the .safetensors file in it."
-            )
-        with safetensors.safe_open(path, framework="numpy") as file:
+        with reading(path), safetensors.safe_open(path, framework="numpy") as file:
             yield file
-    except FileNotFoundError as reason:
-        raise CheckpointError(f"{path}: no such file. Check the path.") from reason
-    except OSError as reason:
-        raise CheckpointError(
-            f"cannot read {path}: {describe(reason)}. Check the path and its permissions."
-        ) from reason
     except (safetensors.SafetensorError, TypeError, AttributeError, KeyError) as reason:
         raise CheckpointError(f"{path}: {_diagnosis(path, reason)}") from reason
 

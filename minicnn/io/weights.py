@@ -1,4 +1,7 @@
-"""Weights alone: a state dict in a safetensors file, for any program that reads the format."""
+"""Weights alone: a state dict in a safetensors file, for any program that reads the format.
+
+Files that torch wrote are read as well; which kind a file is, its first bytes tell.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,15 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import CheckpointError
+from minicnn.io.pickles import short
 from minicnn.io.tensorfile import read_metadata, read_tensors, write_tensors
+from minicnn.io.torchfile import is_torch_file, load_torch
 from minicnn.io.tree import to_array, to_tensor
+from minicnn.tensor import Tensor
 
 KEY = "minicnn"  # the one metadata entry; its text is JSON
 PREFIX = "model."  # of a model's weights inside a checkpoint
+PLACES = ("state_dict", "model_state_dict", "model")  # of them in dicts that torch.save wrote
 
 
 def save_weights(
@@ -36,20 +43,25 @@ def save_weights(
 def load_weights(
     path: str | os.PathLike[str], model: Any = None, *, strict: bool = True
 ) -> dict[str, Any]:
-    """The state dict in a safetensors file or checkpoint; put into `model` when one is given.
+    """The state dict in a file of weights or checkpoint; put into `model` when one is given.
 
     Args:
-        path: written by `save_weights`, `save_checkpoint`, or any other safetensors writer.
+        path: written by `save_weights`, `save_checkpoint`, any other safetensors writer, or
+            `torch.save`: a state dict, or a dict with one under "state_dict",
+            "model_state_dict" or "model".
         model: a Module; nothing of it changes unless everything fits.
         strict: refuse missing and unexpected names; False takes what has the same name.
 
     Returns: {name: Tensor}.
 
     Raises:
-        CheckpointError: no such file, not a safetensors file, truncated, or of another model.
+        CheckpointError: no such file, not one of weights, truncated, or of another model.
     """
-    arrays = read_tensors(path)
     header = read_header(path)
+    if is_torch_file(path):
+        arrays = {name: to_array(value) for name, value in _torch_state(path).items()}
+    else:
+        arrays = read_tensors(path)
     if header.get("kind") == "checkpoint":
         arrays = {k[len(PREFIX) :]: v for k, v in arrays.items() if k.startswith(PREFIX)}
     if model is not None:
@@ -60,6 +72,8 @@ def load_weights(
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The JSON that minicnn stored in the file, {} if another program wrote it; no weights."""
+    if is_torch_file(path):
+        return {}
     text = read_metadata(path).get(KEY, "{}")
     try:
         header = json.loads(text)
@@ -68,6 +82,24 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise CheckpointError(f"{path}: its minicnn header is not JSON. Use another checkpoint.")
     return header
+
+
+def _torch_state(path: str | os.PathLike[str]) -> Mapping[str, Tensor]:
+    """The state dict that torch wrote to a file, alone or with an optimizer's and others."""
+    content = load_torch(path)
+    inside = f"a {type(content).__name__}"
+    if isinstance(content, Mapping):
+        inside = f"a dict of {_some([*map(str, content)])}"
+        for candidate in (content, *(content.get(place) for place in PLACES)):
+            if isinstance(candidate, Mapping) and all(
+                isinstance(name, str) and isinstance(tensor, Tensor)
+                for name, tensor in candidate.items()
+            ):
+                return candidate
+    raise CheckpointError(
+        f"{path} holds {inside}, not a state dict. "
+        "Take it apart with minicnn.load(path) and give its part to model.load_state_dict."
+    )
 
 
 def check_fits(
@@ -104,4 +136,4 @@ def check_fits(
 def _some(names: list[str], most: int = 3) -> str:
     """The first few of a list, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(map(short, names[:most])) + more
