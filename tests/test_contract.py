@@ -13,7 +13,8 @@ from kernel_families import FAMILIES as TESTED
 
 from minicnn import contract
 from minicnn.contract import families
-from minicnn.contract.calls import DTYPES, calls
+from minicnn.contract.calls import DTYPES, calls, signature
+from minicnn.contract.hints import _misreadings
 from minicnn.errors import ArgumentError
 from minicnn.kernels import kernel_names, reference
 from minicnn.kernels.reference import loops
@@ -300,6 +301,38 @@ def test_two_mistakes_at_once_are_told_by_the_first() -> None:
     assert failure is not None
     assert failure.example == "dilation 2"
     assert "dilation (1, 1)" in failure.hint
+
+
+def misread(kernel: str, name: str, text: str) -> Callable[..., Any]:
+    """The kernel, reading one of its arguments as `_misreadings` describes."""
+    declared = signature(kernel)
+    bare = [p for p in declared.parameters.values() if p.name != "out"]
+
+    def wrong(*args: Any, **more: Any) -> Any:
+        given = declared.bind(*args, **more)
+        for said, change in _misreadings(name, given.arguments[name]):
+            if said == text:
+                given.arguments[name] = change(given.arguments[name])
+        return getattr(reference, kernel)(*given.args, **given.kwargs)
+
+    wrong.__signature__ = declared.replace(parameters=bare)  # type: ignore[attr-defined]
+    return wrong
+
+
+# conv2d_bias_grad adds up whole planes: the order of their pixels is all the same.
+@pytest.mark.parametrize("kernel", [k for k in kernel_names() if k != "conv2d_bias_grad"])
+def test_no_argument_can_be_misread_unnoticed(kernel: str) -> None:
+    """There is a case for every argument; and no mistake is taken for another."""
+    every = {
+        (name, text): None
+        for call in calls(kernel)
+        for name, value in call.named().items()
+        for text, _ in _misreadings(name, value)
+    }
+    for name, text in every:
+        failure = verdict_on(kernel, misread(kernel, name, text)).failure
+        assert failure is not None, text
+        assert failure.hint in ("", text) or failure.hint.startswith("It is wrong in every"), text
 
 
 # --------------------------------------------------------------------------------------- promises

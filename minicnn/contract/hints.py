@@ -45,10 +45,11 @@ def _recognised(first: Tried, tried: Sequence[Tried], failed: Sequence[bool]) ->
     both = [pair for pair in zip(tried, failed, strict=True) if not pair[0][2].trouble]
     right = [one for one, is_wrong in both if not is_wrong]
     wrong = [one for one, is_wrong in both if is_wrong]
-    best, most = "", min(1, len(wrong) - 1)  # of several wrong calls, one may be a coincidence
+    # Of several wrong examples, one may be a coincidence.
+    best, most = "", min(1, len({one[0].example for one in wrong}) - 1)
     for text, predict in [*_of_family(first[0]), *_of_arguments(first[0])]:
         if _explains(predict, first) and all(_explains(predict, one) for one in right):
-            count = sum(_explains(predict, one) for one in wrong)
+            count = len({one[0].example for one in wrong if _explains(predict, one)})
             if count > most:
                 best, most = text, count
     if best:
@@ -161,15 +162,16 @@ def _misreadings(name: str, value: Any) -> Iterator[tuple[str, Callable[[Any], A
                 "The kernel is flipped along both axes, as in mathematics' convolution. The "
                 "contract's is cross-correlation: w[k, c, 0, 0] meets the window's first pixel."
             )
-        yield flipped, lambda value: _contiguous(value[..., ::-1, ::-1])
-        yield (
-            f"The last two axes of {name} are swapped.",
-            lambda value: _contiguous(np.swapaxes(value, -1, -2)),
-        )
+        yield flipped, _flipped
+        yield f"The last two axes of {name} are swapped.", _swapped
 
 
-def _contiguous(value: Any) -> Any:
-    return np.ascontiguousarray(value)
+def _flipped(array: Any) -> Any:
+    return np.ascontiguousarray(array[..., ::-1, ::-1]) if array.ndim > 1 else array
+
+
+def _swapped(array: Any) -> Any:
+    return np.ascontiguousarray(np.swapaxes(array, -1, -2)) if array.ndim > 1 else array
 
 
 def _of_results(one: Tried) -> Iterator[tuple[str, Prediction]]:
@@ -256,6 +258,7 @@ def _traits(call: Call) -> list[str]:
         if isinstance(value, np.ndarray):
             for axis, size in enumerate(value.shape):
                 found += [f"more than one along axis {axis} of {name}"] * (size > 1)
+            found += [f"more than one number in {name}"] * (value.size > 1)
             found += [f"an empty {name}"] * (value.size == 0)
             found += [f"a NaN in {name}"] * bool(np.isnan(value).any())
             found += [f"an infinity in {name}"] * bool(np.isinf(value).any())

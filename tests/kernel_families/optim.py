@@ -31,7 +31,8 @@ class Adam(optim.Adam):
         (param,) = leaves(arrays, "param")
         kind = torch.optim.AdamW if case.get("decoupled", False) else torch.optim.Adam
         lr, decay = case.get("lr", 0.01), case.get("weight_decay", 0.1)
-        adam = kind([param], lr, case.get("betas", (0.9, 0.999)), weight_decay=decay)
+        betas, eps = case.get("betas", (0.9, 0.999)), case.get("eps", 1e-8)
+        adam = kind([param], lr, betas, eps, weight_decay=decay)
         for grad in arrays["steps"]:
             param.grad = torch.from_numpy(grad.copy())
             adam.step()

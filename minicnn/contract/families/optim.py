@@ -17,6 +17,7 @@ class Adam:
         "a few numbers": {"shape": (3,), "weight_decay": 0.0},
         "a table": {"shape": (2, 3), "weight_decay": 0.0},
         "other betas": {"shape": (2,), "weight_decay": 0.0, "betas": (0.5, 0.8)},
+        "a large eps": {"shape": (2,), "weight_decay": 0.0, "eps": 0.5},
         "weight decay": {"shape": (2,), "weight_decay": 0.3},
         "weight decay, decoupled": {"shape": (2,), "weight_decay": 0.3, "decoupled": True},
         "no number at all": {"shape": (0,)},
@@ -35,7 +36,8 @@ class Adam:
         for step, grad in enumerate(steps, start=1):
             k.backend.adam_step(
                 param, grad, m, v, step=step, lr=case.get("lr", 0.01), beta1=beta1, beta2=beta2,
-                eps=1e-8, weight_decay=case.get("weight_decay", 0.1), decoupled=decoupled,
+                eps=case.get("eps", 1e-8), weight_decay=case.get("weight_decay", 0.1),
+                decoupled=decoupled,
             )  # fmt: skip
         return {"param": param, "exp_avg": m, "exp_avg_sq": v}
 
