@@ -417,6 +417,15 @@ def test_functions_that_compute_in_few_digits():
     assert "output 0 is float32, too coarse" in str(error)
 
 
+def test_a_loss_near_0_whose_digits_are_lost():
+    """1e-8 = log(1 + 1e-8): its noise is of the size of 1, not of its own."""
+    logits = np.array([[18.0, 0.1, -0.3], [0.2, 19.0, 0.0]])
+    labels = minicnn.tensor([0, 1])
+    for seed in range(20):
+        x = minicnn.tensor(logits + 0.1 * normal(2, 3, seed=seed).array, requires_grad=True)
+        assert gradcheck(lambda x: F.cross_entropy(x, labels), x, seed=seed)
+
+
 def test_infinities_that_stay_are_no_trouble():
     mask = minicnn.tensor([[True, False, False]])
     assert gradcheck(lambda x: x.masked_fill(mask, -np.inf).exp(), normal(2, 3))

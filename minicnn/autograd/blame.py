@@ -152,11 +152,15 @@ def _line(case: Disagreement, i: int, place: int) -> tuple[Any, float]:
 
 def _judge(case: Disagreement, i: int, found: float, slope: Slope) -> tuple[bool, bool]:
     """Whether the slope is known well enough to say, and whether `found` is wrong by it."""
-    check, gradient = case.check, _gradient(case, i)
-    largest = float(np.max(np.abs(np.nan_to_num(gradient)), initial=abs(slope.value)))
-    allowed = check.atol * min(1.0, largest) + check.rtol * abs(slope.value)
-    known = slope.bent <= max(allowed, check.goal(abs(slope.value), case.cotangents))
+    allowed = _allowed(case, i, slope)
+    known = slope.bent <= max(allowed, case.check.goal(abs(slope.value), case.cotangents))
     return known, known and not abs(found - slope.value) <= allowed + slope.error
+
+
+def _allowed(case: Disagreement, i: int, slope: Slope) -> float:
+    """By how much an entry of input `i` may be off."""
+    largest = np.max(np.abs(np.nan_to_num(_gradient(case, i))), initial=abs(slope.value))
+    return case.check.atol * min(1.0, float(largest)) + case.check.rtol * abs(slope.value)
 
 
 def _is_wrong_at_every_step(case: Disagreement, i: int, entry: Entry) -> bool:
@@ -169,8 +173,9 @@ def _is_wrong_at_every_step(case: Disagreement, i: int, entry: Entry) -> bool:
     direction: Arrays = [None] * len(case.found)
     direction[i] = line
     for slope in case.check.curves.slopes(direction, case.cotangents):
-        known, wrong = _judge(case, i, entry.found, Slope(*(x / scale for x in slope)))
-        if known and not wrong:
+        slope = Slope(*(number / scale for number in slope))
+        within = abs(entry.found - slope.value) <= _allowed(case, i, slope) + slope.error
+        if within and slope.error <= 0.5 * entry.off:  # and it is exact enough to say so
             return False
     return True
 

@@ -112,7 +112,7 @@ class GradientCheck:
 
     # ------------------------------------------------------------------------------ evaluation
 
-    def call(self, point: Arrays, record: bool) -> tuple[list[Variable], list[Variable], list[Any]]:
+    def call(self, point: Arrays, record: bool) -> tuple[list[Any], list[Any], list[Any]]:
         """The leaves made of `point`, the outputs, and all arguments."""
         args = [
             Variable._new(x.array.copy()) if isinstance(x, Variable) else x for x in self.inputs
