@@ -56,6 +56,8 @@ class DatasetFolder(Dataset[tuple[Any, Any]]):
     ArgumentError for arguments that contradict each other.
     """
 
+    fresh_samples = True  # no array that is handed out is kept: see `minicnn.data.slots`
+
     def __init__(
         self,
         root: Path,
@@ -169,8 +171,8 @@ class DatasetFolder(Dataset[tuple[Any, Any]]):
         names = {label: name for name, label in self.class_to_idx.items()}
         reason = next(self.skipped[p] for p, same in self.samples if same == label)
         raise DataError(
-            f"{self.root}: no file of class {names.get(label, label)} can be loaded: {reason} "
-            "See them all with: minicnn data check"
+            f"{self.root}: no file of class {names.get(label, label)} can be loaded; mend them, "
+            f"or leave the class out. The first: {reason}"
         )
 
     def __repr__(self) -> str:

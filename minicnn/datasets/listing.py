@@ -12,13 +12,23 @@ Path = str | os.PathLike[str]
 
 def class_folders(root: Path) -> list[str]:
     """The names of the folders in `root`, sorted; DataError if there are none."""
-    names = sorted(entry.name for entry in _entries(root) if entry.is_dir())
+    names = folders_in(root)
     if not names:
         raise DataError(
             f"{root}: no class folders in it. Make a folder for each class, with its pictures: "
             f"{os.path.join(root, 'cat')}, {os.path.join(root, 'dog')}."
         )
     return names
+
+
+def folders_in(folder: Path) -> list[str]:
+    """The names of the folders directly in `folder`, sorted."""
+    return sorted(entry.name for entry in _entries(folder) if entry.is_dir())
+
+
+def files_in(folder: Path) -> list[str]:
+    """The names of everything else directly in `folder`, sorted."""
+    return sorted(entry.name for entry in _entries(folder) if not entry.is_dir())
 
 
 def files_under(folder: Path) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import warnings
 from collections.abc import Iterator
@@ -77,6 +78,13 @@ def as_array(image: Any, channels: int = 1) -> np.ndarray:
 
 
 @contextmanager
+def open_header(path: Path) -> Iterator[Any]:
+    """Inside, the file as a Pillow image that is not decoded: its format, mode, size and notes."""
+    with open(path, "rb") as file:
+        yield _identify(file)
+
+
+@contextmanager
 def quiet() -> Iterator[None]:
     """Inside, Pillow's warnings (about metadata, mostly) are not shown.
 
@@ -109,20 +117,23 @@ def is_shortage(error: BaseException) -> bool:
 # -------------------------------------------------------------------------------------- decoding
 
 
-def _decode(file: Any, path: Path) -> Any:
+def _identify(file: Any) -> Any:
     from PIL import Image
 
     try:
-        image = Image.open(file, formats=COMMON)
+        return Image.open(file, formats=COMMON)
     except Image.UnidentifiedImageError:
         Image.init()
-        image = Image.open(file, formats=[name for name in OTHERS if name in Image.OPEN])
+        return Image.open(file, formats=[name for name in OTHERS if name in Image.OPEN])
+
+
+def _decode(file: Any, path: Path) -> Any:
+    from PIL import Image
+
+    image = _identify(file)
     limit, (width, height) = Image.MAX_IMAGE_PIXELS, image.size
     if limit is not None and width * height > limit:
-        raise DataError(
-            f"{path}: too many pixels, {width}×{height} = {width * height:,} > {limit:,}. "
-            "Scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS."
-        )
+        raise _too_many(path, f"{width}×{height} = {width * height:,}")
     image.load()
     return _upright(image)
 
@@ -194,8 +205,18 @@ def _refusal(path: Path, error: Exception) -> Exception:
         )
     why = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return DataError(f"{path}: too many pixels ({why}). Scale it down first.")
+        pixels = [int(number) for number in re.findall(r"\d+", why)] or [0]
+        return _too_many(path, f"{pixels[0]:,}")
     return DataError(f"{path}: damaged image ({why}). Fetch or save it again.")
+
+
+def _too_many(path: Path, pixels: str) -> DataError:
+    from PIL import Image
+
+    return DataError(
+        f"{path}: too many pixels, {pixels} > {Image.MAX_IMAGE_PIXELS:,}. "
+        "Scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS."
+    )
 
 
 def _unreadable(path: Path, error: OSError) -> Exception:

@@ -17,7 +17,7 @@ from helpers_cli import finished, narrow
 import minicnn
 from minicnn.cli import cli
 
-COMMANDS = ("train", "evaluate", "predict", "summary", "shapes", "sobel", "check", "doctor")
+COMMANDS = ("train", "evaluate", "predict", "data", "summary", "shapes", "sobel", "check", "doctor")
 
 
 def test_help_lists_every_command_in_80_columns(minicnn_):
