@@ -173,6 +173,14 @@ class ShapesBackend:
 
     leaky_relu = elu = sigmoid = tanh = silu = gelu = softmax = log_softmax = hardtanh
 
+    response_norm = hardtanh
+
+    def batch_moments(self, x):
+        return np.zeros(x.shape[1], x.dtype), np.ones(x.shape[1], x.dtype)
+
+    def batch_norm(self, x, *statistics, out=None):
+        return self.relu(x)
+
     def dropout(self, x, p, seed, offset, *, out=None):
         return self.relu(x)
 

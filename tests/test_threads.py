@@ -153,6 +153,17 @@ def every_kernel(dtype):
         yield "softmax", lambda b=block: [cpu.softmax(b), cpu.log_softmax(b)]
         yield "softmax_grad", lambda b=block, s=soft: [cpu.softmax_grad(b, s)]
         yield "log_softmax_grad", lambda b=block, s=soft: [cpu.log_softmax_grad(b, s)]
+    for block in (x.reshape(7, 5, -1), x.reshape(63, 325, 3)):  # planes, and columns
+        mean, var = cpu.batch_moments(block)
+        batch = (block, mean, var, mean, mean, 1e-5)
+        sums = cpu.batch_norm_weight_grad(block, block, mean, var, 1e-5)
+        arguments = (block, block, mean, var, var, *sums, 1e-5)
+        yield "batch_moments", lambda b=block: cpu.batch_moments(b)
+        yield "batch_norm", lambda a=batch: [cpu.batch_norm(*a)]
+        yield "batch_norm_weight_grad", lambda a=arguments: cpu.batch_norm_weight_grad(*a[:4], 1e-5)
+        yield "batch_norm_input_grad", lambda a=arguments: [cpu.batch_norm_input_grad(*a)]
+        yield "response_norm", lambda b=block: [cpu.response_norm(b, 4, 0.1, 0.75, 1.0)]
+        yield "response_norm_grad", lambda b=block: [cpu.response_norm_grad(b, b, 4, 0.1, 0.7, 1.0)]
     yield "dropout", lambda: [cpu.dropout(x, 0.4, 3, 2**33 + 1)]
     yield "philox", lambda: [cpu.philox(3, 5, 100_003)]
     logits, target = draw(501, 77), rng.integers(0, 77, 501)

@@ -37,8 +37,10 @@ from .dropout import dropout, philox
 from .gather import gather2d, gather2d_grad
 from .linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
+from .norm import batch_moments, batch_norm, batch_norm_input_grad, batch_norm_weight_grad
 from .optim import adam_step, sgd_step
 from .pool import max_pool2d, max_pool2d_grad
+from .response_norm import response_norm, response_norm_grad
 from .softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
 from .unfold import fold, unfold
 
@@ -49,6 +51,10 @@ __all__ = [
     "adaptive_max_pool2d",
     "avg_pool2d",
     "avg_pool2d_grad",
+    "batch_moments",
+    "batch_norm",
+    "batch_norm_input_grad",
+    "batch_norm_weight_grad",
     "bilinear2d",
     "bilinear2d_grad",
     "cache_dir",
@@ -80,6 +86,8 @@ __all__ = [
     "philox",
     "relu",
     "relu_grad",
+    "response_norm",
+    "response_norm_grad",
     "sgd_step",
     "sigmoid",
     "sigmoid_grad",
@@ -128,6 +136,12 @@ def warm(dtype: Any = np.float32) -> None:
     for block in (x.reshape(2, 16, 1), x.reshape(2, 4, 4)):
         softmax_grad(block, softmax(block))
         log_softmax_grad(block, log_softmax(block))
+    for block in (x.reshape(2, 1, 16), np.ones((1, 1, 64), dtype)):  # by columns, and by planes
+        mean, var = batch_moments(block)
+        sums = batch_norm_weight_grad(block, block, mean, var, 0.1)
+        batch_norm_input_grad(block, block, mean, var, None, *sums, 0.1)
+        batch_norm(block, mean, var, None, None, 0.1)
+    response_norm_grad(block, response_norm(block, 2, 0.1, 0.75, 1.0), 2, 0.1, 0.75, 1.0)
     dropout(x, 0.5, 0, 0)
     philox(0, 0, 4)
     logits, target = x.reshape(8, 4), np.zeros(8, np.int64)

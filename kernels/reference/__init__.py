@@ -38,8 +38,10 @@ from .dropout import dropout, philox
 from .gather import gather2d, gather2d_grad
 from .linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
+from .norm import batch_moments, batch_norm, batch_norm_input_grad, batch_norm_weight_grad
 from .optim import adam_step, sgd_step
 from .pool import max_pool2d, max_pool2d_grad
+from .response_norm import response_norm, response_norm_grad
 from .softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
 from .unfold import fold, unfold
 
@@ -50,6 +52,10 @@ __all__ = [
     "adaptive_max_pool2d",
     "avg_pool2d",
     "avg_pool2d_grad",
+    "batch_moments",
+    "batch_norm",
+    "batch_norm_input_grad",
+    "batch_norm_weight_grad",
     "bilinear2d",
     "bilinear2d_grad",
     "conv2d",
@@ -79,6 +85,8 @@ __all__ = [
     "philox",
     "relu",
     "relu_grad",
+    "response_norm",
+    "response_norm_grad",
     "sgd_step",
     "sigmoid",
     "sigmoid_grad",

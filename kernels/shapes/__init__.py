@@ -7,7 +7,7 @@ remedy. What they take and refuse is what PyTorch does. Derivations: Dumoulin & 
 guide to convolution arithmetic for deep learning".
 """
 
-from .arguments import PADDINGS, flag, integer, integers, padding_argument, pair
+from .arguments import PADDINGS, flag, integer, integers, number, padding_argument, pair
 from .convolutions import (
     check_conv,
     check_conv_transpose,
@@ -61,6 +61,7 @@ __all__ = [
     "flag",
     "integer",
     "integers",
+    "number",
     "output_padding_for",
     "padding_argument",
     "pair",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import operator
 from typing import Any
 
@@ -28,6 +29,15 @@ def integer(value: Any, name: str, *, op: str) -> int:
     except TypeError:  # also of an array of several numbers, which has an __index__
         pass
     raise ArgumentError(f"{op}: {name} must be an integer, got {value!r}. Use {name}=1.")
+
+
+def number(value: Any, name: str, *, op: str) -> float:
+    """Return `value`, a Python or NumPy number, as a float."""
+    if not isinstance(value, numbers.Real):
+        raise ArgumentError(
+            f"{op}: {name} must be a number, got {value!r}. Leave it out to take the default."
+        )
+    return float(value)
 
 
 def integers(value: Any, count: int, name: str, *, op: str) -> tuple[int, ...]:

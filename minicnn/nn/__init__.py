@@ -30,6 +30,7 @@ from minicnn.nn.losses import (
     SmoothL1Loss,
 )
 from minicnn.nn.module import Module, Parameter
+from minicnn.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, LocalResponseNorm
 from minicnn.nn.padding import (
     CircularPad1d,
     CircularPad2d,
@@ -67,6 +68,9 @@ __all__ = [
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "CircularPad1d",
     "CircularPad2d",
     "ConstantPad1d",
@@ -88,6 +92,7 @@ __all__ = [
     "L1Loss",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSoftmax",
     "MSELoss",
     "MaxPool1d",

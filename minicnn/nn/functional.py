@@ -39,9 +39,11 @@ from minicnn.ops.elementwise_loss import (
 )
 from minicnn.ops.linear import linear
 from minicnn.ops.loss import cross_entropy, nll_loss, one_hot
+from minicnn.ops.norm import batch_norm
 from minicnn.ops.pad import pad
 from minicnn.ops.pool import max_pool1d, max_pool2d
 from minicnn.ops.resize import interpolate
+from minicnn.ops.response_norm import local_response_norm
 from minicnn.ops.softmax import log_softmax, softmax
 from minicnn.ops.unfold import fold, unfold
 from minicnn.tensor import Tensor
@@ -53,6 +55,7 @@ __all__ = [
     "adaptive_max_pool2d",
     "avg_pool1d",
     "avg_pool2d",
+    "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "conv1d",
@@ -74,6 +77,7 @@ __all__ = [
     "l1_loss",
     "leaky_relu",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "max_pool1d",
     "max_pool2d",

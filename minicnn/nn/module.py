@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from minicnn import autograd
 from minicnn.errors import ArgumentError, CheckpointError, MiniCNNError
@@ -39,6 +39,8 @@ class Module:
     """
 
     training: bool
+    # Buffers that a state dict may lack: those that old versions of a layer did not have.
+    optional_state: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self) -> None:
         set_ = object.__setattr__
@@ -325,7 +327,10 @@ class Module:
             )
         own: dict[str, Tensor] = {}
         for path, module in self.named_modules_with_repeats():
-            own.update({f"{path}.{name}" if path else name: t for name, t in module._own_state()})
+            for name, parameter_or_buffer in module._own_state():
+                key = f"{path}.{name}" if path else name
+                if key in state_dict or name not in module.optional_state:
+                    own[key] = parameter_or_buffer
         missing = [key for key in own if key not in state_dict]
         unexpected = [key for key in state_dict if key not in own]
         given = {key: _array_of(key, state_dict[key]) for key in own if key in state_dict}
