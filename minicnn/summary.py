@@ -7,6 +7,7 @@ Python in it is followed, and AlexNet takes milliseconds.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -62,6 +63,7 @@ class Summary:
     parameter_bytes: int
     activation_bytes: int
     unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what a reader of the rows would miss
 
     @property
     def total_macs(self) -> int:
@@ -122,6 +124,7 @@ def summary(model: Any, input_size: Sequence[int], batch_size: int = 1) -> Summa
         parameter_bytes=sum(p.numel() * p.dtype.itemsize for p in parameters),
         activation_bytes=sum(math.prod(r.output_shape) for r in recorder.rows) * dtype.itemsize,
         unused=tuple(recorder.unused()),
+        notes=tuple(recorder.notes),
     )
 
 
@@ -144,6 +147,7 @@ class _Recorder:
 
     model: Any
     rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     _running: list[_Call] = field(default_factory=list)
     _called: set[int] = field(default_factory=set)
     _latest: Field | None = None
@@ -160,6 +164,11 @@ class _Recorder:
         finally:
             for handle in handles:
                 handle.remove()
+
+    def __post_init__(self) -> None:
+        least = getattr(self.model, "minimum_image_size", None)
+        if least is not None:
+            self.notes.append(f"images of {least}×{least} are the smallest that it takes")
 
     def count(self, macs: int, im2col_bytes: int) -> None:
         """A kernel's work, on the account of the innermost running layer."""
@@ -185,6 +194,7 @@ class _Recorder:
 
     def _leave(self, module: Any, args: Any, output: Any) -> None:
         call = self._running.pop()
+        self._note_enlargement(call.path, module, args, output)
         own = _own(module)
         if own or call.macs or not any(True for _ in module.children()):
             self.rows.append(
@@ -201,6 +211,15 @@ class _Recorder:
                 )
             )
         self._called.add(id(module))
+
+
+    def _note_enlargement(self, path: str, module: Any, args: Any, output: Any) -> None:
+        """An adaptive pooling may also grow the map, which its name does not tell."""
+        before, after = _first_shape(args)[2:], _first_shape(output)[2:]
+        adaptive = type(module).__name__.startswith("Adaptive") and before
+        if adaptive and before != after and all(map(operator.le, before, after)):
+            small, large = ("×".join(map(str, size)) for size in (before, after))
+            self.notes.append(f"{path} enlarges its input of {small} to {large}: values repeat")
 
 
 def _own(module: Any) -> list[Any]:
@@ -266,6 +285,7 @@ def _table(s: Summary) -> str:
     ]
     if s.unused:
         totals.append(f"never called  {', '.join(s.unused)}")
+    totals += [f"note          {note}" for note in s.notes]
     title = f"{s.name}: input {s.input_shape}, {s.dtype}"
     return "\n".join([title, rule, line(header), rule, *map(line, body), rule, *totals])
 

@@ -10,14 +10,13 @@ import click
 import numpy as np
 
 from minicnn import nn, no_grad
-from minicnn.cli import runs
+from minicnn.cli import runs, sources
 from minicnn.cli.options import Page, compute_with, computing, option
 from minicnn.cli.progress import facts
+from minicnn.cli.sources import SPLITS
 from minicnn.data import DataLoader
 from minicnn.errors import ArgumentError, DataError
 from minicnn.training import predicted_classes
-
-SPLITS = ("train", "validation", "test")
 
 
 @click.command("evaluate", cls=Page)
@@ -34,7 +33,7 @@ SPLITS = ("train", "validation", "test")
     "--data",
     metavar="NAME",
     section="On which images",
-    help="cats-vs-dogs or animals.",
+    help="cats-vs-dogs, animals, or a folder of photographs.",
     unless="what the run was trained on",
 )
 @option(
@@ -66,28 +65,28 @@ def command(
     """
     compute_with(backend, threads)
     trained = runs.load_trained(run)
-    name = data or trained.data
-    if name is None:
+    source = trained.source(data)
+    found = {part: source.part(part) for part in ([split] if split else SPLITS[1:])}
+    parts = {part: images for part, images in found.items() if images is not None}
+    if not parts:
         raise ArgumentError(
-            f"{trained.path} does not say what it was trained on. Name it: --data "
-            + " or --data ".join(runs.DATA)
+            f"--split {split}: {source.name} has no such part. Use train or validation."
         )
-    parts = {part: runs.dataset(name, part) for part in ([split] if split else SPLITS[1:])}
     facts(
         model=f"{trained.model.recipe['name']} from {trained.path}"
         + (f", epoch {trained.epoch}" if trained.epoch is not None else ""),
-        data=name,
+        data=source.name,
     )
     click.echo(f"\n{'':<12}{'images':>8}{'right':>8}{'accuracy':>10}{'loss':>9}")
     for part, images in parts.items():
         require_classes(trained, images)
         loss, guessed = answers(trained.model, images, batch_size)
-        labels = images.targets.numpy()
+        labels = sources.labels_of(images)
         right = int((guessed == labels).sum())
         share = right / len(labels)
         click.echo(f"{part:<12}{len(labels):>8,}{right:>8,}{share:>10.1%}{loss:>9.4f}")
     click.echo()
-    click.echo(confusion(labels, guessed, images.classes, part))
+    click.echo(confusion(labels, guessed, sources.classes_of(images), part))
 
 
 def answers(model: Any, images: Any, batch_size: int) -> tuple[float, np.ndarray]:
@@ -104,11 +103,12 @@ def answers(model: Any, images: Any, batch_size: int) -> tuple[float, np.ndarray
 
 def require_classes(trained: Any, images: Any) -> None:
     """A DataError if the model was trained to tell other classes apart than those of `images`."""
-    known = list(trained.config.get("classes") or images.classes)
-    if known != list(images.classes):
+    classes = sources.classes_of(images)
+    known = list(trained.config.get("classes") or classes)
+    if known != classes:
         raise DataError(
             f"{trained.path} tells {', '.join(known)} apart, but these images are of "
-            f"{', '.join(images.classes)}. Use the data it was trained on."
+            f"{', '.join(classes)}. Use the data it was trained on."
         )
 
 

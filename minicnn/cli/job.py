@@ -11,7 +11,7 @@ import numpy as np
 
 import minicnn
 from minicnn import Trainer, io, models, nn, random
-from minicnn.cli import runs
+from minicnn.cli import runs, sources
 from minicnn.cli.compiling import Compiling
 from minicnn.cli.progress import EpochTable, facts
 from minicnn.cli.runs import Settings
@@ -19,6 +19,7 @@ from minicnn.data import DataLoader
 from minicnn.kernels import threads
 from minicnn.training.checkpoints import BEST, INTERRUPTED, LAST, RUN
 
+PICTURED = 2000  # images that a picture of mistakes is chosen from
 BIG_BATCH = 256  # where no gradients are kept, batches may be larger
 
 WRITTEN = {
@@ -37,20 +38,25 @@ WRITTEN = {
 class Job:
     """One training with its data: set up, announced, run and concluded."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, workers: int | None = None) -> None:
         self.settings = settings
+        source = settings.source
         part = runs.training_part(settings)
-        self.validation, self.test = (
-            runs.dataset(settings.data, split) for split in ("validation", "test")
-        )
-        self.classes = list(self.test.classes)
-        size = self.test[0][0].shape
+        self.validation, self.test = (source.part(split) for split in ("validation", "test"))
+        self.classes = sources.classes_of(self.validation)
+        size = self.validation[0][0].shape
         self.size = (size[0], size[1], size[2])
+        # The built-in images lie in memory: threads would only get into each other's way.
+        self.workers = (threads.get_num_threads() if workers is None else workers) * (
+            source.is_folder or settings.image_size is not None
+        )
 
         minicnn.manual_seed(settings.seed)
         model = self.new_model()
-        self.train_loader = DataLoader(part, batch_size=settings.batch_size, shuffle=True)
-        self.validation_loader = DataLoader(self.validation, batch_size=BIG_BATCH)
+        self.train_loader = DataLoader(
+            part, batch_size=settings.batch_size, shuffle=True, num_workers=self.workers
+        )
+        self.validation_loader = self.reading(self.validation)
         self.table = EpochTable()
         self.trainer = Trainer(
             model,
@@ -61,13 +67,18 @@ class Job:
         )
         self.history = self.trainer.history
 
+    def reading(self, part: Any) -> DataLoader:
+        """A loader of images to evaluate."""
+        batch = min(BIG_BATCH, 4 * self.settings.batch_size)
+        return DataLoader(part, batch_size=batch, num_workers=self.workers)
+
     def new_model(self) -> Any:
         """The network, with fresh weights."""
         return runs.build_model(
             self.settings.model,
             input_size=self.size,
             classes=len(self.classes),
-            normalize=runs.NORMALIZE[self.settings.data],
+            normalize=self.settings.source.normalize,
         )
 
     def rehearse(self) -> None:
@@ -91,7 +102,7 @@ class Job:
     def announce(self, out: Path, checkpoint: Path | None) -> None:
         """Say what is about to happen."""
         s, parts = self.settings, (self.train_loader.dataset, self.validation, self.test)
-        numbers = "{:,} to train, {:,} to validate, {:,} to test".format(*map(len, parts))
+        numbers = sources.sizes(parts)
         parameters = sum(p.numel() for p in self.trainer.model.parameters())
         facts(
             model=f"{self.trainer.model.recipe['name']}, {parameters:,} parameters",
@@ -131,24 +142,30 @@ class Job:
         accuracies = self.history.history["val_accuracy"]
         best = int(np.argmax(accuracies))
         model = models.load(out / BEST)
-        loader = DataLoader(self.test, batch_size=BIG_BATCH)
-        logits = Trainer(model, None, None).predict(loader)
-        labels = self.test.targets.numpy()
+        shown = self.validation if self.test is None else self.test
+        logits = Trainer(model, None, None).predict(self.reading(shown))
+        labels = sources.labels_of(shown)
         right = int((logits.argmax(axis=1) == labels).sum())
         if pictures:
-            draw(out, self.history, self.validation, model, self.test, logits)
+            draw(out, self.history, self.validation, model, shown, logits)
         click.echo()
-        facts(
-            best=f"{accuracies[best]:.1%} of the validation images, after epoch {best + 1}",
-            test=f"{right / len(labels):.1%} of the test images by those weights "
-            f"({right} of {len(labels)})",
-        )
+        facts(best=f"{accuracies[best]:.1%} of the validation images, after epoch {best + 1}")
+        if self.test is not None:
+            facts(
+                test=f"{right / len(labels):.1%} of the test images by those weights "
+                f"({right} of {len(labels)})"
+            )
         if self.table.images:
             speed = self.table.images / self.table.seconds
             facts(time=f"{self.seconds:.1f} s of training, {speed:,.0f} images/s")
         else:
             done = len(self.history)
             facts(time=f"none: all {done} epochs were there. More of them: --epochs {2 * done}")
+        parts = self.train_loader.dataset, self.validation, self.test
+        if lost := sources.skipped(*parts):
+            facts(
+                skipped=f"{plural(len(lost), 'picture')}: minicnn data check {self.settings.data}"
+            )
         list_files(out)
         facts(next=f"minicnn evaluate {out}")
         click.echo(f"{'':<10}minicnn predict --run {out} IMAGE...")
@@ -167,16 +184,26 @@ def list_files(out: Path) -> None:
             click.echo(f"{'':<10}{name:<25}{what}")
 
 
-def draw(out: Path, history: Any, validation: Any, model: Any, test: Any, logits: Any) -> None:
+def draw(out: Path, history: Any, validation: Any, model: Any, shown: Any, logits: Any) -> None:
     """The four pictures of a run; those of convolutions only where the model has one."""
     from minicnn import plot
 
-    labels = validation.targets.numpy()
-    baseline = float(np.bincount(labels).max()) / len(labels)
+    counts = np.bincount(sources.labels_of(validation))
+    baseline = float(counts.max() / counts.sum())
     plot.curves(history, out / "curves.png", baseline=baseline)
-    images, truth = test.as_tensors()
+    images = sources.first_images(shown, PICTURED)
+    truth, part = (
+        sources.labels_of(shown)[:PICTURED],
+        "Validation" if shown is validation else "Test",
+    )
+    some = f" (first {PICTURED})" if len(shown) > PICTURED else ""
     plot.predictions(
-        images, truth, logits, test.classes, out / "predictions.png", title="Test images"
+        images,
+        truth,
+        logits[:PICTURED],
+        sources.classes_of(shown),
+        out / "predictions.png",
+        title=f"{part} images{some}",
     )
     convolutions = [name for name, m in model.named_modules() if isinstance(m, nn.Conv2d)]
     if convolutions:

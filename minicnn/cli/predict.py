@@ -45,10 +45,11 @@ def command(
 ) -> None:
     """Which class is in each image, and how sure the network is.
 
-    Any image file will do: it is made grey, padded to a square in the colour of
-    its border and scaled to what the network takes (28×28). What it learned
-    from are silhouettes, WHITE shapes on BLACK: an image with a light border is
-    inverted first, and the line says so. Of a photograph it knows nothing.
+    Any image file will do. A network that learned from silhouettes, WHITE shapes
+    on BLACK, gets it in grey, padded to a square in the colour of its border and
+    scaled; one with a light border is inverted first, and the line says so. Of
+    photographs such a network knows nothing. One that learned from a folder of
+    photographs gets it as it got those: in colour, scaled to its size.
 
     \b
     minicnn predict cat.png dog.png
@@ -61,7 +62,7 @@ def command(
     for path in images:
         try:
             with quiet():
-                pixels, inverted = read(path, trained.input_size, invert)
+                pixels, inverted = read_as_trained(trained, path, invert)
         except DataError as error:
             say_error(error)
             failed += 1
@@ -84,6 +85,17 @@ def answer(logits: np.ndarray, trained: runs.Trained) -> tuple[str, float]:
 
 
 # --------------------------------------------------------------------------------- reading files
+
+
+def read_as_trained(
+    trained: runs.Trained, path: str, invert: bool | None
+) -> tuple[np.ndarray, bool]:
+    """An image file as this network wants it, and whether light and dark were swapped."""
+    source = trained.known_source
+    if source is None or not source.is_folder:
+        return read(path, trained.input_size, invert)
+    pixels = source.read(path, trained.input_size[0])
+    return (1 - pixels, True) if invert else (pixels, False)
 
 
 def read(

@@ -9,14 +9,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from minicnn import data, datasets, io, models, optim
+from minicnn import data, io, models, optim
+from minicnn.cli.sources import Source
 from minicnn.errors import ArgumentError, CheckpointError
 from minicnn.training.checkpoints import BEST, LAST
-from minicnn.transforms import Compose, RandomHorizontalFlip, ToTensor
 
 RUNS = Path("runs")  # where runs go unless --out says otherwise, from the working folder
 
-DATA: dict[str, Any] = {"cats-vs-dogs": datasets.CatsVsDogs, "animals": datasets.AnimalSilhouettes}
 OPTIMIZERS: dict[str, Any] = {"adam": optim.Adam, "adamw": optim.AdamW, "sgd": optim.SGD}
 MOMENTUM = {"sgd": {"momentum": 0.9}}
 
@@ -25,12 +24,26 @@ MOMENTUM = {"sgd": {"momentum": 0.9}}
 
 DATASET = "cats-vs-dogs"
 MODEL = "cat_dog_cnn_1_3"
-EPOCHS = 20
-BATCH_SIZE = 32
 OPTIMIZER = "adam"
 LEARNING_RATE = {"adam": 2e-3, "adamw": 2e-3, "sgd": 2e-2}
-# Mean and standard deviation of all pixels of the training images, for the model's first layer.
-NORMALIZE = {"cats-vs-dogs": (0.284, 0.422), "animals": (0.274, 0.406)}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained unless options say otherwise."""
+
+    epochs: int = 20
+    batch_size: int = 32
+    lr: float | None = None  # None: by optimizer
+    image_size: int | None = None  # None: as the data comes
+
+
+STANDARD = Recipe()
+# AlexNet's are the notebook course's; its images have ImageNet's usual size.
+RECIPES = {
+    "alexnet": Recipe(epochs=5, batch_size=128, lr=1e-4, image_size=224),
+    "alexnet_plain": Recipe(epochs=5, batch_size=128, lr=1e-4, image_size=224),
+}
 
 
 @dataclass(frozen=True)
@@ -39,18 +52,30 @@ class Settings:
 
     data: str = DATASET
     model: str = MODEL
-    epochs: int = EPOCHS
-    batch_size: int = BATCH_SIZE
+    epochs: int = STANDARD.epochs
+    batch_size: int = STANDARD.batch_size
     optimizer: str = OPTIMIZER
     lr: float = LEARNING_RATE[OPTIMIZER]
     seed: int = 0
     train_images: int | None = None  # only the first so many; None: all
+    image_size: int | None = None  # the side that images are scaled to; None: as they come
+    skip_broken: bool = False  # go on without pictures that cannot be decoded
     flip: bool = True  # mirror half of the training images, others in each epoch
     backend: str = "numba"
+
+    @property
+    def source(self) -> Source:
+        """The data, made ready as these settings say."""
+        return Source(self.data, self.image_size, self.seed, self.skip_broken)
 
     def as_config(self, classes: list[str], input_size: list[int]) -> dict[str, Any]:
         """The notes that the Trainer keeps in checkpoints and run.json."""
         return {"classes": classes, "input_size": input_size, "settings": asdict(self)}
+
+
+def recipe_of(model: str) -> Recipe:
+    """How the model called `model` is trained unless options say otherwise."""
+    return RECIPES.get(model_key(model), STANDARD)
 
 
 def settings_of(path: Path, config: Mapping[str, Any]) -> Settings:
@@ -68,22 +93,9 @@ def settings_of(path: Path, config: Mapping[str, Any]) -> Settings:
 # --------------------------------------------------------------------------- models, data, steps
 
 
-def dataset(name: str, split: str, transform: Any = None) -> Any:
-    """One part of the data called `name` on the command line."""
-    if name not in DATA:
-        what = f"--data {name!r}"
-        if Path(name).exists():
-            what += ": files and folders of your own cannot be trained on yet"
-        else:
-            what += " is not known"
-        raise ArgumentError(f"{what}. Use {' or '.join(DATA)}.")
-    return DATA[name](split, transform=transform)
-
-
 def training_part(settings: Settings) -> Any:
     """The images to learn from: all of the split or its first `train_images`, flipped at random."""
-    flip = Compose([RandomHorizontalFlip(), ToTensor()]) if settings.flip else None
-    whole = dataset(settings.data, "train", transform=flip)
+    whole = settings.source.part("train", flip=settings.flip)
     wanted = settings.train_images
     if wanted is None:
         return whole
@@ -100,7 +112,7 @@ def build_model(
     *,
     input_size: tuple[int, ...],
     classes: int | None = None,
-    normalize: tuple[float, float] | None = None,
+    normalize: Any = None,
 ) -> Any:
     """The model called `name`, made for images of `input_size` (C, H, W) and so many classes."""
     channels, height, width = input_size
@@ -108,15 +120,21 @@ def build_model(
         "in_channels": channels,
         "image_size": height if height == width else (height, width),
         "num_classes": classes,
+        "classes": classes,
         "normalize": normalize,
     }
     takes = model_options(name)
     return models.create(name, **{k: v for k, v in options.items() if k in takes and v is not None})
 
 
+def model_key(name: str) -> str:
+    """The name as `models` knows it."""
+    return name.strip().lower().replace("-", "_").replace(".", "_")
+
+
 def model_options(name: str) -> dict[str, Any]:
     """The options that a model of `models.create` takes, with their defaults."""
-    key = name.strip().lower().replace("-", "_").replace(".", "_")
+    key = model_key(name)
     builder = getattr(models, key, None) if key in models.list_models() else None
     if builder is None:
         models.create(name)  # raises, naming the models that there are
@@ -180,10 +198,22 @@ class Trained:
     config: Mapping[str, Any]
     epoch: int | None
 
+    def source(self, name: str | None) -> Source:
+        """The data it was trained on, or other data, made ready in the same way."""
+        settings = self.config.get("settings") or {}
+        name = name or settings.get("data")
+        if name is None:
+            raise ArgumentError(
+                f"{self.path} does not say what it was trained on. Name it: --data cats-vs-dogs, "
+                "--data animals, or --data FOLDER."
+            )
+        size, seed = settings.get("image_size"), settings.get("seed") or 0
+        return Source(name, size, seed, bool(settings.get("skip_broken")))
+
     @property
-    def data(self) -> str | None:
-        """The data it was trained on, by its name here."""
-        return (self.config.get("settings") or {}).get("data")
+    def known_source(self) -> Source | None:
+        """The data it was trained on, if its file says so."""
+        return self.source(None) if (self.config.get("settings") or {}).get("data") else None
 
     @property
     def input_size(self) -> tuple[int, int, int]:

@@ -24,9 +24,9 @@ FIXED = [field.name for field in fields(Settings) if field.name != "epochs"]
 @click.command("train", cls=Page)
 @option(
     "--data",
-    metavar="NAME",
+    metavar="DATA",
     section="What is learned",
-    help="cats-vs-dogs, or animals: all ten.",
+    help="cats-vs-dogs; animals: all ten; or a folder with a subfolder for each class.",
     unless=runs.DATASET,
 )
 @option(
@@ -36,6 +36,13 @@ FIXED = [field.name for field in fields(Settings) if field.name != "epochs"]
     section="What is learned",
     help="Learn from the first N images only.",
     unless="all",
+)
+@option(
+    "--skip-broken/--no-skip-broken",
+    default=None,
+    section="What is learned",
+    help="Go on without pictures that cannot be decoded.",
+    unless="no",
 )
 @option(
     "--model",
@@ -50,7 +57,7 @@ FIXED = [field.name for field in fields(Settings) if field.name != "epochs"]
     metavar="N",
     section="How",
     help="How often every image is seen.",
-    unless=str(runs.EPOCHS),
+    unless=f"{runs.STANDARD.epochs}; alexnet: 5",
 )
 @option(
     "--batch-size",
@@ -58,7 +65,7 @@ FIXED = [field.name for field in fields(Settings) if field.name != "epochs"]
     metavar="N",
     section="How",
     help="Images in one step.",
-    unless=str(runs.BATCH_SIZE),
+    unless=f"{runs.STANDARD.batch_size}; alexnet: 128",
 )
 @option(
     "--optimizer",
@@ -74,7 +81,23 @@ FIXED = [field.name for field in fields(Settings) if field.name != "epochs"]
     metavar="RATE",
     section="How",
     help="Learning rate.",
-    unless="{adam:g}; sgd: {sgd:g}".format(**runs.LEARNING_RATE),
+    unless="{adam:g}; sgd: {sgd:g}; alexnet: 1e-4".format(**runs.LEARNING_RATE),
+)
+@option(
+    "--image-size",
+    type=click.IntRange(min=1),
+    metavar="N",
+    section="How",
+    help="Scale images to N×N pixels.",
+    unless="28 for the built-in ones, 160 for photographs; alexnet: 224",
+)
+@option(
+    "--workers",
+    type=click.IntRange(min=0),
+    metavar="N",
+    section="How",
+    help="Threads that read photographs ahead.",
+    unless="as many as --threads",
 )
 @option(
     "--flip/--no-flip",
@@ -135,6 +158,7 @@ def command(ctx: click.Context, **options: Any) -> None:
     minicnn train --resume runs/short --epochs 20
     minicnn train --data animals --model cat_dog_cnn_1_2
     minicnn train --train-images 100    how far do 100 images get?
+    minicnn train --model alexnet --data PetImages
     """
     checkpoint, out, overwrite = None, options["out"], options["overwrite"]
     if options["resume"] is None:
@@ -148,9 +172,9 @@ def command(ctx: click.Context, **options: Any) -> None:
         refuse_to_lose(out, checkpoint)
 
     compute_with(settings.backend, options["threads"])
-    job = Job(settings)
+    job = Job(settings, options["workers"])
     if out is None:
-        out = runs.claim_folder(settings.data)
+        out = runs.claim_folder(Path(settings.data).name or "photographs")
     elif overwrite and checkpoint is None:
         remove_run(out)
     job.announce(out, checkpoint)
@@ -169,6 +193,10 @@ def new_settings(options: dict[str, Any]) -> Settings:
     """The recipe, changed by the options that were given."""
     chosen = {field.name: options[field.name] for field in fields(Settings)}
     chosen = {name: value for name, value in chosen.items() if value is not None}
+    recipe = runs.recipe_of(chosen.get("model", runs.MODEL))
+    for name in ("epochs", "batch_size", "image_size", "lr"):
+        if getattr(recipe, name) is not None:
+            chosen.setdefault(name, getattr(recipe, name))
     if "lr" not in chosen:
         chosen["lr"] = runs.LEARNING_RATE[chosen.get("optimizer", runs.OPTIMIZER)]
     chosen.setdefault("backend", current_backend().name)

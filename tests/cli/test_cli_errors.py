@@ -13,7 +13,7 @@ from PIL import Image
 from minicnn import io, models
 
 BAD = [
-    (("train", "--data", "."), 1, ("'.'", "cats-vs-dogs")),
+    (("train", "--data", "empty"), 1, ("empty", "no class folders")),
     (("train", "--data", "birds"), 1, ("'birds'", "animals")),
     (("train", "--model", "cat_dog_cnn_1_4"), 1, ("cat_dog_cnn_1_4", "cat_dog_cnn_1_3")),
     (("train", "--train-images", "5000"), 1, ("5000", "1491")),

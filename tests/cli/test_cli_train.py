@@ -12,7 +12,7 @@ from PIL import Image
 
 import minicnn
 from minicnn import data, datasets, io, models, nn, optim
-from minicnn.cli import runs
+from minicnn.cli import sources
 from minicnn.io import load_checkpoint
 
 FILES = (
@@ -71,7 +71,7 @@ def test_train_is_the_loop_of_every_tutorial_to_the_same_bits(minicnn_):
              "--no-flip", "--seed", "5")  # fmt: skip
     minicnn.manual_seed(5)
     model = models.cat_dog_cnn_1_3(
-        in_channels=1, image_size=28, num_classes=2, normalize=runs.NORMALIZE["cats-vs-dogs"]
+        in_channels=1, image_size=28, num_classes=2, normalize=sources.NORMALIZE["cats-vs-dogs"]
     )
     part = data.Subset(datasets.CatsVsDogs("train"), range(64))
     loader = data.DataLoader(part, batch_size=32, shuffle=True)

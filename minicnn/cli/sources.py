@@ -1,0 +1,165 @@
+"""What a network on the command line learns from: data by name, or a folder of photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn import data, datasets, random, transforms
+from minicnn.data import Subset
+from minicnn.errors import ArgumentError, DataError
+from minicnn.io.image import load_rgb
+
+SPLITS = ("train", "validation", "test")
+BUILT_IN: dict[str, Any] = {
+    "cats-vs-dogs": datasets.CatsVsDogs,
+    "animals": datasets.AnimalSilhouettes,
+}
+# Mean and standard deviation of the training images, for a model's first layer; of photographs
+# those of ImageNet's, by channel.
+NORMALIZE: dict[str, Any] = {"cats-vs-dogs": (0.284, 0.422), "animals": (0.274, 0.406)}
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+PHOTO_SIZE = 160  # pixels, where neither an option nor the model's recipe says otherwise
+HELD_OUT = 0.1  # the share of an undivided folder that is for validation
+FOLDERS = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where images come from, and how they are made ready.
+
+    Args:
+        name: one of `BUILT_IN`, or a folder with a subfolder for each class; or with such folders
+            in train/ and validation/ (and test/).
+        image_size: the side that images are scaled to; None leaves built-in ones as they are.
+        seed: decides which tenth of an undivided folder is for validation.
+        skip_broken: go on without pictures that cannot be decoded (`datasets.ImageFolder`).
+    """
+
+    name: str
+    image_size: int | None = None
+    seed: int = 0
+    skip_broken: bool = False
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether this is a folder of photographs."""
+        return self.name not in BUILT_IN
+
+    @property
+    def normalize(self) -> Any:
+        """(mean, standard deviation) of the images."""
+        return NORMALIZE.get(self.name, IMAGENET)
+
+    def part(self, split: str, *, flip: bool = False) -> Any:
+        """A part of the data, or None if there is no such part; `flip` mirrors half at random."""
+        if not self.is_folder:
+            steps = self._steps(flip)
+            return BUILT_IN[self.name](
+                split, transform=transforms.Compose(steps) if len(steps) > 1 else None
+            )
+        folder = self._folder()
+        divided = _divided(folder)
+        if divided:
+            return self._photographs(divided[split], flip) if split in divided else None
+        if split == "test":
+            return None
+        whole = self._photographs(folder, flip)
+        return Subset(whole, held_out(len(whole), self.seed)[SPLITS.index(split)])
+
+    def _steps(self, flip: bool) -> list[Any]:
+        side = PHOTO_SIZE if self.is_folder and self.image_size is None else self.image_size
+        steps: list[Any] = [] if side is None else [transforms.Resize((side, side))]
+        flips = [transforms.RandomHorizontalFlip()] if flip else []
+        return [*steps, *flips, transforms.ToTensor()]
+
+    def _photographs(self, folder: Path, flip: bool) -> Any:
+        steps = transforms.Compose(self._steps(flip))
+        on_error = "skip" if self.skip_broken else "raise"
+        return datasets.ImageFolder(folder, transform=steps, on_error=on_error)
+
+    def read(self, path: str, channels: int) -> np.ndarray:
+        """An image file as the network saw those it was validated on: float32 (channels, H, W)."""
+        image = load_rgb(path).convert("RGB" if channels == 3 else "L")
+        return transforms.Compose(self._steps(False))(image).numpy()
+
+    def _folder(self) -> Path:
+        folder = Path(self.name)
+        if folder.is_dir():
+            return folder
+        if folder.exists():
+            raise ArgumentError(
+                f"--data {self.name} is a file. Name the folder with a subfolder for each class."
+            )
+        raise ArgumentError(
+            f"--data {self.name!r} is not known, and no folder. Use {' or '.join(BUILT_IN)}, or a "
+            "folder with a subfolder of images for each class."
+        )
+
+
+def held_out(count: int, seed: int) -> tuple[list[int], list[int]]:
+    """Indices to train and to validate on: a seeded tenth is held out."""
+    if count < 2:
+        raise DataError(
+            f"{count} image{'s' * (count != 1)} cannot be divided into training and validation. "
+            "Add images."
+        )
+    order = random.generator(seed).permutation(count).tolist()
+    cut = min(max(int((1 - HELD_OUT) * count), 1), count - 1)
+    return order[:cut], order[cut:]
+
+
+def _divided(folder: Path) -> dict[str, Path]:
+    """The folders of the parts, if the data comes divided; else {}."""
+    found = {
+        split: path
+        for split, names in FOLDERS.items()
+        for name in names[::-1]
+        if (path := folder / name).is_dir()
+    }
+    return found if {"train", "validation"} <= found.keys() else {}
+
+
+# --------------------------------------------------------------------------------- of any dataset
+
+
+def skipped(*parts: Any) -> dict[str, str]:
+    """The files of these parts that were left out or replaced, and why."""
+    found: dict[str, str] = {}
+    for part in parts:
+        while isinstance(part, Subset):
+            part = part.dataset
+        found |= getattr(part, "skipped", {})
+    return found
+
+
+def classes_of(dataset: Any) -> list[str]:
+    """The names of its classes, by label."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return list(dataset.classes)
+
+
+def labels_of(dataset: Any) -> np.ndarray:
+    """The labels of all its samples, without reading an image."""
+    if isinstance(dataset, Subset):
+        return labels_of(dataset.dataset)[list(dataset.indices)]
+    targets = dataset.targets
+    return targets.numpy() if hasattr(targets, "numpy") else np.asarray(targets)
+
+
+def first_images(dataset: Any, count: int) -> Any:
+    """The first so many images as one tensor, read as a loader reads them."""
+    loader = data.DataLoader(Subset(dataset, range(min(count, len(dataset)))), batch_size=count)
+    images, _ = next(iter(loader))
+    return images
+
+
+def sizes(parts: Sequence[Any]) -> str:
+    """ "1,491 to train, 249 to validate, 249 to test", without the parts that are not there."""
+    purposes = zip(("train", "validate", "test"), parts, strict=True)
+    return ", ".join(f"{len(part):,} to {word}" for word, part in purposes if part is not None)
