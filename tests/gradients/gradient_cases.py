@@ -6,10 +6,7 @@ A case is a function of a library (minicnn, or torch: the names are the same) an
     layer("Conv2d", "", X(2, 3, 9, 8), W(4, 3, 3, 2), W(4), args=(3, 4, (3, 2)))    nn.Conv2d
     call("a @ b", "in batches", lambda lib, a, b: a @ b, X(2, 3, 4), W(2, 4, 5))    anything else
 
-Letters draw the tensors. X and W are normal numbers; X, D, P and L have a batch as their first
-axis, which the test of threads makes long. D are distinct numbers, no two of them near: maxima
-without ties. P are positive, U between 0 and 1, L class labels, I given integers, M a given mask.
-`const` hides a tensor from differentiation.
+Letters draw the tensors: see `gradient_letters`.
 """
 
 from __future__ import annotations
@@ -18,22 +15,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from gradient_letters import D, Draw, I, L, M, P, U, V, W, X, const
 
 import minicnn
-
-
-class Draw(NamedTuple):
-    """How one array is drawn."""
-
-    make: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
-    shape: tuple[int, ...]
-    batch: bool  # whether its first axis is a batch
-    constant: bool = False  # whether it is passed on without asking for a gradient
-
-    def array(self, rng: np.random.Generator, times: int = 1) -> np.ndarray:
-        """The array, with a batch `times` as long."""
-        shape = (self.shape[0] * times, *self.shape[1:]) if self.batch else self.shape
-        return self.make(rng, shape)
 
 
 class Case(NamedTuple):
@@ -47,63 +31,6 @@ class Case(NamedTuple):
         """What the tensors hold: equal in every run."""
         rng = np.random.default_rng(0)
         return [draw.array(rng, times) for draw in self.draws]
-
-
-# ----------------------------------------------------------------------------------- the letters
-
-
-def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    return np.asarray(rng.standard_normal(shape))
-
-
-def _distinct(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    size = int(np.prod(shape))
-    return ((rng.permutation(size) - size // 2 + 0.25) * (4 / size)).reshape(shape)
-
-
-def X(*shape: int) -> Draw:
-    """Normal numbers with a batch in front."""
-    return Draw(_normal, shape, batch=True)
-
-
-def W(*shape: int) -> Draw:
-    """Normal numbers of a fixed shape."""
-    return Draw(_normal, shape, batch=False)
-
-
-def D(*shape: int) -> Draw:
-    """Distinct numbers between -2 and 2, none of them 0."""
-    return Draw(_distinct, shape, batch=True)
-
-
-def P(*shape: int) -> Draw:
-    """Numbers between 0.5 and 2."""
-    return Draw(lambda rng, shape: rng.uniform(0.5, 2, shape), shape, batch=True)
-
-
-def U(*shape: int) -> Draw:
-    """Numbers between 0.05 and 0.95."""
-    return Draw(lambda rng, shape: rng.uniform(0.05, 0.95, shape), shape, batch=True)
-
-
-def L(classes: int, *shape: int) -> Draw:
-    """Labels of that many classes."""
-    return Draw(lambda rng, shape: rng.integers(0, classes, shape), shape, batch=True)
-
-
-def I(values: Any) -> Draw:  # noqa: E743
-    """The given integers."""
-    return Draw(lambda rng, shape: np.array(values, np.int64), (), batch=False)
-
-
-def M(values: Any) -> Draw:
-    """The given mask."""
-    return Draw(lambda rng, shape: np.array(values, bool), (), batch=False)
-
-
-def const(draw: Draw) -> Draw:
-    """The same numbers, as a constant."""
-    return draw._replace(constant=True)
 
 
 # --------------------------------------------------------------------------------- kinds of cases
@@ -225,6 +152,17 @@ CASES["padding and resizing"] = [
     op("interpolate", "bilinear, corners", X(2, 3, 4, 5), scale_factor=2.0, mode="bilinear",
        align_corners=True),
     op("interpolate", "area", X(2, 3, 4, 5), size=(3, 2), mode="area"),
+]  # fmt: skip
+
+CASES["normalisation"] = [
+    call("batch_norm", "of the batch", lambda lib, x, w, b:
+         lib.nn.functional.batch_norm(x, None, None, w, b, training=True),
+         X(4, 3, 5, 2), W(3), W(3)),
+    call("batch_norm", "plain, of vectors", lambda lib, x:
+         lib.nn.functional.batch_norm(x, None, None, training=True, eps=0.1), X(6, 4)),
+    op("batch_norm", "of running statistics", X(4, 3, 5), const(W(3)), const(V(3)), W(3), W(3)),
+    op("local_response_norm", "", X(2, 7, 3, 4), size=3, alpha=0.5, beta=0.75, k=2.0),
+    op("local_response_norm", "even size", X(2, 7, 5), size=4, alpha=2.0, beta=0.5),
 ]  # fmt: skip
 
 CASES["activations"] = [
@@ -415,6 +353,10 @@ CASES["layers"] = [
     call("nn.GlobalMaxPool2d", "", either(
          lambda lib, x: lib.nn.GlobalMaxPool2d()(x),
          lambda lib, x: x.amax((2, 3), keepdim=True)), D(2, 3, 7, 5)),
+    layer("BatchNorm1d", "", X(6, 4), W(4), W(4), args=(4,)),
+    layer("BatchNorm2d", "", X(4, 3, 5, 2), W(3), W(3), args=(3,), momentum=None),
+    layer("BatchNorm3d", "", X(3, 2, 2, 3, 2), args=(2,), affine=False),
+    layer("LocalResponseNorm", "", X(2, 7, 3, 4), args=(5,)),
     layer("Upsample", "", X(2, 3, 4, 5), scale_factor=2, mode="bilinear"),
     layer("UpsamplingBilinear2d", "", X(2, 3, 4, 5), scale_factor=2),
     layer("UpsamplingNearest2d", "", X(2, 3, 4, 5), scale_factor=2),
