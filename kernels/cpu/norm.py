@@ -1,7 +1,7 @@
 """Batch normalisation in few passes: x is read twice forward, dy and x twice backward.
 
 For (32,64,56,56) in float32, 26 MB, that is 77 MB forward and 128 MB backward, results included,
-where NumPy's expressions move 260 and 490. Tasks are planes of one image and channel, which lie in
+where NumPy's expressions move 310 and 470. Tasks are planes of one image and channel, which lie in
 one run and stay in the first-level cache for the second look that a variance needs: a plane has a
 mean of its own, from a sum in float64, and the squares around that mean. `_combined` joins planes
 into channels without loss:
