@@ -116,7 +116,7 @@ def _add_squares(x, sums):
 
 @jit
 def _invert_powers(d, beta, power):
-    """power = d**-beta, in memory of its own. A loop that may call `pow` would be no vector code."""
+    """power = d**-beta, in memory of its own. A loop that may call `pow` is no vector code."""
     if beta == 0.75:
         for i in range(d.size):
             root = np.sqrt(d[i])
