@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 import types
 
 import numpy as np
@@ -570,6 +572,18 @@ def test_nothing_of_the_users_changes():
     assert minicnn.is_grad_enabled()
     with minicnn.no_grad():
         assert gradcheck(F.relu, x)
+
+
+def test_it_is_loaded_when_first_used():
+    code = """
+import sys, minicnn
+assert "minicnn.autograd.checking" not in sys.modules
+assert "gradcheck" in minicnn.autograd.__all__
+x = minicnn.ones(2, dtype=minicnn.float64, requires_grad=True)
+print(minicnn.autograd.gradcheck(lambda x: x * x, x))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
 def test_the_same_call_says_the_same():

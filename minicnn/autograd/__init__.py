@@ -7,7 +7,8 @@
 Whether anything is written is decided in `minicnn.grad_mode`.
 """
 
-from minicnn.autograd.checking import gradcheck
+from typing import Any
+
 from minicnn.autograd.engine import backward, grad
 from minicnn.autograd.function import Function, Node, Variable
 from minicnn.grad_mode import (
@@ -31,3 +32,11 @@ __all__ = [
     "no_grad",
     "set_grad_enabled",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "gradcheck":  # loaded when first asked for: training does not need it
+        from minicnn.autograd.checking import gradcheck
+
+        return gradcheck
+    raise AttributeError(f"module 'minicnn.autograd' has no attribute {name!r}")
