@@ -6,9 +6,11 @@ Expected pixels are computed by hand from the pixels that were saved.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import struct
 import sys
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -231,6 +233,20 @@ def bmp(width, height):
     )
 
 
+def test_a_length_that_lies_takes_no_memory(tmp_path):
+    """A header of 4 GB in a file of 100 bytes: Python takes memory before it reads."""
+    box = struct.pack(">I4sI4sI", 12, b"jP  ", 0x0D0A870A, b"", 0)[:12]
+    box += struct.pack(">I4s4sI4s", 20, b"ftyp", b"jp2 ", 0, b"jp2 ")
+    box += struct.pack(">I4s", 0xF0000000, b"jp2h") + bytes(60)
+    (tmp_path / "lies.jp2").write_bytes(box)
+    Image.init()
+    tracemalloc.start()
+    refused(tmp_path / "lies.jp2", "damaged")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000
+
+
 @pytest.mark.parametrize("size", [(10_000, 10_000), (65_000, 65_000)])
 def test_too_many_pixels_are_refused_before_they_are_made(tmp_path, size):
     """Pillow warns of the first and refuses the second; here both are refused, warned of or not."""
@@ -262,7 +278,7 @@ def test_an_unreadable_file(tmp_path, monkeypatch):
         def fail(*args, **kwargs):
             raise error
 
-        monkeypatch.setattr("builtins.open", fail)
+        monkeypatch.setattr("io.FileIO", fail)
 
     failing(PermissionError(13, "Permission denied"))
     refused(tmp_path / "a.png", "permission denied")
@@ -290,6 +306,8 @@ def test_quiet_hides_pillows_warnings_alone():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with quiet():
+            assert not logging.getLogger("PIL.TiffImagePlugin").isEnabledFor(logging.ERROR)
             warnings.warn_explicit("metadata", UserWarning, "x.py", 1, module="PIL.TiffImagePlugin")
             with pytest.raises(UserWarning):
                 warnings.warn_explicit("mine", UserWarning, "x.py", 1, module="mine")
+    assert logging.getLogger("PIL.TiffImagePlugin").isEnabledFor(logging.ERROR)

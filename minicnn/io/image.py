@@ -8,6 +8,8 @@ account of a file's content (PostScript, for one, is handed to Ghostscript).
 from __future__ import annotations
 
 import errno
+import io
+import logging
 import os
 import re
 import stat
@@ -42,7 +44,7 @@ def open_image(path: Path) -> Any:
     """
     require_content(path)
     try:
-        with open(path, "rb") as file:
+        with _File(path) as file:
             return _without_transparency(_decode(file, path))
     except (DataError, MemoryError):
         raise
@@ -80,19 +82,25 @@ def as_array(image: Any, channels: int = 1) -> np.ndarray:
 @contextmanager
 def open_header(path: Path) -> Iterator[Any]:
     """Inside, the file as a Pillow image that is not decoded: its format, mode, size and notes."""
-    with open(path, "rb") as file:
+    with _File(path) as file:
         yield _identify(file)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Inside, Pillow's warnings (about metadata, mostly) are not shown.
+    """Inside, Pillow's warnings and log (about metadata, mostly) are not shown.
 
     For commands: warning filters belong to the whole process, so threads must not switch them.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
+    log = logging.getLogger("PIL")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            yield
+    finally:
+        log.setLevel(before)
 
 
 def require_content(path: Path) -> None:
@@ -115,6 +123,24 @@ def is_shortage(error: BaseException) -> bool:
 
 
 # -------------------------------------------------------------------------------------- decoding
+
+
+class _File(io.BufferedReader):
+    """A file that is never asked for more than it has.
+
+    A damaged header may promise any number of bytes, for all of which Python would take memory
+    before it reads the first.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most `size` bytes, or all that are left."""
+        if size is not None and size > 2**16:
+            size = min(size, max(0, self._size - self.tell()))
+        return super().read(size)
 
 
 def _identify(file: Any) -> Any:
