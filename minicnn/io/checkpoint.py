@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import CheckpointError
+from minicnn.io.pickles import short
 from minicnn.io.tensorfile import read_tensors, write_tensors
 from minicnn.io.tree import pack, to_array, to_tensor, unpack
 from minicnn.io.weights import KEY, PREFIX, check_fits, read_header
@@ -144,6 +145,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             f"{path} holds weights, but no training run to continue. "
             "Load it with io.load_weights, or name a file that the Trainer wrote."
         )
+    if not isinstance(header.get("format"), int):
+        raise CheckpointError(f"{path}: its header is damaged. Use another checkpoint.")
     if header["format"] > FORMAT:
         raise CheckpointError(
             f"{path} has format {header['format']}, this version reads up to {FORMAT}. "
@@ -152,9 +155,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     arrays = read_tensors(path)
     try:
         return _checkpoint(path, header, arrays)
-    except (KeyError, TypeError, ValueError) as reason:
+    except (KeyError, TypeError, ValueError, RecursionError) as reason:
         raise CheckpointError(
-            f"{path}: its header is damaged ({reason!r}). Use another checkpoint."
+            f"{path}: its header is damaged ({short(repr(reason))}). Use another checkpoint."
         ) from reason
 
 

@@ -27,6 +27,7 @@ import numpy as np
 from minicnn.errors import CheckpointError
 from minicnn.io.atomic import atomic_write
 from minicnn.io.opening import reading
+from minicnn.io.pickles import short
 
 CHECKSUM = "crc32"  # the name among the metadata
 
@@ -83,6 +84,12 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         promised = (file.metadata() or {}).get(CHECKSUM)
         names = list(file.offset_keys())
+    for name, array in arrays.items():
+        if array.dtype.name not in _CODES:
+            raise CheckpointError(
+                f"{path}: {short(name)} has dtype {array.dtype}, unsupported here. "
+                "Convert it to float32 first."
+            )
     if promised is not None:
         found = 0
         for name in names:
@@ -110,7 +117,11 @@ def _opened(path: str | os.PathLike[str]):
     try:
         with reading(path), safetensors.safe_open(path, framework="numpy") as file:
             yield file
-    except (safetensors.SafetensorError, TypeError, AttributeError, KeyError) as reason:
+    except CheckpointError:
+        raise
+    except (
+        safetensors.SafetensorError, TypeError, AttributeError, KeyError, ValueError, OverflowError,
+    ) as reason:  # fmt: skip
         raise CheckpointError(f"{path}: {_diagnosis(path, reason)}") from reason
 
 
@@ -129,11 +140,12 @@ def _diagnosis(path: Path, reason: Exception) -> str:
             header = json.loads(b"{" + file.read(min(length, size) - 1))
             ends = [v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"]
             promised = 8 + length + max(ends, default=0)
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
             promised = 8 + length
     if size < promised:
         return (
             f"truncated, {size:,} bytes of {promised:,} are there. "
             "Use another checkpoint (best or last), or copy the file again."
         )
-    return f"damaged or unsupported ({reason}). Use another checkpoint, or copy the file again."
+    why = short(str(reason))
+    return f"damaged or unsupported ({why}). Use another checkpoint, or copy the file again."

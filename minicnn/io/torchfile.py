@@ -162,7 +162,7 @@ class _Archive:
             self._archive = zipfile.ZipFile(file)
         records = self._archive.infolist()
         names = [record.filename for record in records]
-        folders = {name.partition("/")[0] for name in names if name.endswith("/data.pkl")}
+        folders = {name[:-9] for name in names if re.fullmatch("[^/]+/data.pkl", name)}
         if any(name.endswith("/constants.pkl") for name in names):
             raise CheckpointError(
                 "a TorchScript program, which is code. In PyTorch, torch.jit.load it and save its "

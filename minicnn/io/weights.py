@@ -77,11 +77,22 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     text = read_metadata(path).get(KEY, "{}")
     try:
         header = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
         raise CheckpointError(f"{path}: its minicnn header is not JSON. Use another checkpoint.")
+    if not _is_recipe(header.get("model")):
+        raise CheckpointError(f"{path}: its recipe of a model is damaged. Use another checkpoint.")
     return header
+
+
+def _is_recipe(recipe: Any) -> bool:
+    """Whether this is what `models.register` leaves with a model, or nothing."""
+    if recipe is None:
+        return True
+    if not isinstance(recipe, dict) or not isinstance(recipe.get("options"), dict):
+        return False
+    return isinstance(recipe.get("name"), str)
 
 
 def _torch_state(path: str | os.PathLike[str]) -> Mapping[str, Tensor]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from minicnn.errors import ArgumentError, CheckpointError
+from minicnn.errors import ArgumentError, CheckpointError, MiniCNNError
 
 _builders: dict[str, Callable[..., Any]] = {}
 B = TypeVar("B", bound=Callable[..., Any])
@@ -84,6 +84,10 @@ def load(path: str | Path) -> Any:
         raise CheckpointError(
             f"{path} {named}. Build the model yourself and call io.load_weights(path, model)."
         )
-    model = create(recipe["name"], **recipe["options"])
+    try:
+        model = create(recipe["name"], **recipe["options"])
+    except (MiniCNNError, TypeError, ValueError, AttributeError, MemoryError) as reason:
+        message = f"{path}: its model cannot be built: {reason}"
+        raise CheckpointError(message) from reason
     io.load_weights(path, model)
     return model.eval()
