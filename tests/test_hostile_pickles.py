@@ -160,6 +160,8 @@ def wide(depth: int) -> bytes:
 
 DEEP = 60_000  # enough to overflow the stack of whoever goes down by recursion
 MANY = 50_000  # the limit for these tests, to save time
+ITEMS = [b"M" + struct.pack("<H", i) + b"N" for i in range(2000)]
+PAIRS = b"".join(b"](" + item + b"e" for item in ITEMS)
 TIGHT = 2**61 - 1  # integers that differ by it have one hash
 
 MACHINE: dict[str, tuple[bytes, str]] = {  # what stands between PROTO 2 and STOP
@@ -196,6 +198,12 @@ MACHINE: dict[str, tuple[bytes, str]] = {  # what stands between PROTO 2 and STO
     "an item for a tuple": (b")Na", "appends to a tuple"),
     "an item for a dict": (b"}(NNe", "appends to a dict"),
     "ten to the thirtieth values": (wide(30), "repeated ones included, are more than 50,000"),
+    "copies of an OrderedDict": (
+        b"(" + raw.name("collections OrderedDict") + b"q\0](" + PAIRS + b"e\x85q\1"
+        + b"h\0h\1R" * 2000 + b"t", "an OrderedDict would take it above"),
+    "copies of a Counter": (
+        b"(" + raw.name("collections Counter") + b"q\0}(" + b"".join(ITEMS)
+        + b"u\x85q\1" + b"h\0h\1R" * 2000 + b"t", "a Counter would take it above"),
     "too many instructions": (b"N" * MANY, "more than 50,000 pickle"),
     "attributes of a list": (b"]}b", "sets attributes of a list"),
     "attributes of a tensor": (raw.tensor() + b"}b", "sets attributes of a Tensor"),

@@ -123,9 +123,12 @@ ALL = {
     "tuples for a key, a million": raw.zipped(b"}" + nest(b"", b"\x85", 1_000_000) + b"Ns"),
     "lists, a million": raw.zipped(nest(b"](", b"e", 900_000)),
     "instructions, three million": raw.zipped(b"(" + b"}" * 3_000_000),
+    "one tensor two hundred thousand times": raw.zipped(
+        b"(" + raw.name(raw.V2) + b"q\0(" + raw.storage() + b"K\0))\x89Ntq\1"
+        + b"h\0h\1R" * 200_000 + b"t"),
     "bomb of a pickle": archive([("a/data.pkl", b"\x80\2" + b"N" * 2**28)], zipfile.ZIP_DEFLATED),
     "bomb": archive([("a/data.pkl", NONE), ("a/data/0", bytes(2**31))], zipfile.ZIP_DEFLATED),
-}
+}  # fmt: skip
 
 SCRIPT = """
 import resource, sys

@@ -147,6 +147,7 @@ def test_archives_that_are_not_what_they_say(tmp_path):
         "two pickles": (
             archive([("a/data.pkl", NONE), ("b/data.pkl", NONE)]), "with 2 data.pkl"),
         "no folder": (archive([("data.pkl", NONE)]), "with 0 data.pkl"),
+        "no dot": (archive([("a/data_pkl", NONE)]), "with 0 data.pkl"),
         "deep folder": (archive([("a/b/data.pkl", NONE)]), "with 0 data.pkl"),
         "wrong checksum": (
             changed(SOUND, b"FloatStorage", b"FloetStorage"), "Bad CRC-32"),

@@ -183,6 +183,16 @@ def test_without_a_byte_order_record_it_is_little(tmp_path):
         load_torch(rewrite(path, {"byteorder": b"middle"}))
 
 
+def test_archives_with_sizes_of_64_bits(tmp_path):
+    """As they are where a record has over 4 GiB."""
+    path = torch_save(nested(), tmp_path / "a.pth", "zip")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "b.pth", "w") as new:
+        for name in old.namelist():
+            with new.open(name, "w", force_zip64=True) as record:
+                record.write(old.read(name))
+    assert_equal(load_torch(tmp_path / "b.pth"), nested())
+
+
 def test_packed_archives_are_read_within_bounds(tmp_path):
     path = torch_save(nested(), tmp_path / "a.pth", "zip")
     assert_equal(load_torch(rewrite(path, {}, zipfile.ZIP_DEFLATED)), nested())

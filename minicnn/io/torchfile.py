@@ -96,6 +96,8 @@ def _named(name: str, file: BinaryIO) -> Any:
     except CheckpointError as reason:
         message = f"{name}: {reason}"
         raise CheckpointError(message) from reason
+    except MemoryError as reason:
+        raise CheckpointError(f"{name}: memory is too short for it. Free some.") from reason
 
 
 def _load(file: BinaryIO) -> Any:
@@ -162,7 +164,7 @@ class _Archive:
             self._archive = zipfile.ZipFile(file)
         records = self._archive.infolist()
         names = [record.filename for record in records]
-        folders = {name[:-9] for name in names if re.fullmatch("[^/]+/data.pkl", name)}
+        folders = {name[:-9] for name in names if re.fullmatch(r"[^/]+/data\.pkl", name)}
         if any(name.endswith("/constants.pkl") for name in names):
             raise CheckpointError(
                 "a TorchScript program, which is code. In PyTorch, torch.jit.load it and save its "

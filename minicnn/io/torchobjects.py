@@ -30,11 +30,13 @@ DTYPES = {
     "BoolStorage": "bool", "UntypedStorage": "uint8",
 }  # fmt: skip
 MAX_NUMBER = 2**48  # of a shape, stride or offset: beyond any memory, and products stay exact
+_OBJECT, _ITEM = 800, 200  # bytes that a tensor and an item of a dict take, at most
 STATE_DICT = "In PyTorch, save torch.save(model.state_dict(), path)."
 
 
 class Budget:
-    """Bytes that a file may grow to in memory, by compression or by showing numbers many times.
+    """Bytes that a file may grow to in memory: by compression, by showing numbers many times, or by
+    calls, of which five bytes can make a tensor or copy a long dict.
 
     16 times its size and 64 MiB more: a state dict needs its size once, an expanded tensor more.
     """
@@ -145,12 +147,14 @@ class Rebuilder(Machine):
         """The result of a listed function."""
         if type(function) is not Named or not function.least <= len(arguments) <= function.most:
             raise damaged(f"it calls something with {len(arguments)} arguments, which does not fit")
+        self.budget.spend(_OBJECT, "its number of objects")
         return function.function(self, *arguments)
 
     def new(self, kind: Any, arguments: tuple[Any, ...]) -> Any:
         """Parameters were saved so until 2018: an object of the class, then its state."""
         if kind is not Parameter:
             raise damaged("it makes an object of something that is no class")
+        self.budget.spend(_OBJECT, "its number of objects")
         data = arguments[0] if len(arguments) == 1 else Tensor(np.empty(0, np.float32))
         return _parameter(self, data, False)
 
@@ -251,6 +255,7 @@ def _ordered(machine: Rebuilder, items: Any = ()) -> OrderedDict:
     """An OrderedDict; Python 2 gave its items as a list of [key, value]."""
     if type(items) not in (list, tuple) or any(type(p) is not list or len(p) != 2 for p in items):
         raise damaged("an OrderedDict in it has no list of items")
+    machine.budget.spend(_ITEM * len(items), "an OrderedDict")
     found: OrderedDict = OrderedDict()
     machine.stack.append(found)
     machine.set_items([part for pair in items for part in pair])
@@ -261,6 +266,7 @@ def _counter(machine: Rebuilder, counts: Any = None) -> Counter:
     """Learning-rate schedules keep their milestones so."""
     if type(counts) not in (dict, type(None)):
         raise damaged("a Counter in it has no dict of counts")
+    machine.budget.spend(_ITEM * len(counts or ()), "a Counter")
     found: Counter = Counter()
     found.update(counts or {})
     return found
