@@ -2,7 +2,7 @@
 
 With inner = 1 a task is a row of n numbers: its maximum, the sum of its exponentials, the result.
 Otherwise it is a block of neighbouring columns, and each step runs along them, so that both kinds
-of loop are vector code over numbers next to each other. Sums are kept in float64.
+of loop are vector code over numbers next to each other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .. import buffers
 from ._jit import U, jit, kernel, take
 from ._math import exp, like
 
-_COLUMNS = 256  # in a block: their maxima and sums stay in the first-level cache
+_COLUMNS = 512  # in a block: their maxima and sums stay in the first-level cache
 _SUM = frozenset({"contract", "reassoc"})
 
 
@@ -144,7 +144,7 @@ def _total(dy, y, log):
 def _columns(team, x, y, log):
     blocks = -(-x.shape[2] // _COLUMNS)
     for _ in prange(team.size):
-        all_tops, all_totals = np.empty(_COLUMNS, x.dtype), np.empty(_COLUMNS, np.float64)
+        all_tops, all_totals = np.empty(_COLUMNS, x.dtype), np.empty(_COLUMNS, x.dtype)
         task = take(team)
         while task < x.shape[0] * blocks:
             o, first = task // blocks, task % blocks * _COLUMNS
@@ -193,7 +193,7 @@ def _apply(x, tops, y, totals, log):
 def _columns_grad(team, dy, y, dx, log):
     blocks = -(-dy.shape[2] // _COLUMNS)
     for _ in prange(team.size):
-        all_totals = np.empty(_COLUMNS, np.float64)
+        all_totals = np.empty(_COLUMNS, dy.dtype)
         task = take(team)
         while task < dy.shape[0] * blocks:
             o, first = task // blocks, task % blocks * _COLUMNS
