@@ -30,7 +30,10 @@ _VECTORS = (
     ("fp-armv8", 128, "NEON"),
 )
 # What minicnn itself reads from the environment.
-KNOWN = ("MINICNN_BACKEND", "MINICNN_NUM_THREADS", "MINICNN_CACHE_DIR", "MINICNN_DEBUG")
+KNOWN = (
+    "MINICNN_BACKEND", "MINICNN_NUM_THREADS", "MINICNN_CACHE_DIR", "MINICNN_DATA_DIR",
+    "MINICNN_DEBUG",
+)  # fmt: skip
 _VARIABLES = ("MINICNN_", "NUMBA_", "OMP_", "OPENBLAS_", "MKL_", "CUDA_VISIBLE_DEVICES")
 
 
@@ -40,7 +43,7 @@ def examine() -> dict[str, Facts]:
         "Versions": versions(),
         "Processor": processor(),
         "GPU": gpu(),
-        "Caches": caches(),
+        "Caches": {**caches(), **fetched()},
         "Kernels": kernels(),
         "Settings": settings() or {"": "no variable is set: all defaults"},
     }
@@ -102,6 +105,19 @@ def caches() -> Facts:
         "older": f"{len(older)} of other versions, {_size(sum(map(_bytes_in, older)))}; "
         "deleted after a month unused",
     }
+
+
+def fetched() -> Facts:
+    """Where fetched data sets are kept, which are there, and how much that is."""
+    from minicnn.datasets.published import PUBLISHED, data_folder
+
+    folder = data_folder()
+    ready = [name for name, data in PUBLISHED.items() if data.ready(folder)]
+    try:
+        size = _size(_bytes_in(folder))
+    except OSError as error:
+        size = f"cannot be read: {error}"
+    return {"data": str(folder), "fetched": f"{', '.join(ready) or 'no data set'}; {size}"}
 
 
 def kernels() -> Facts:

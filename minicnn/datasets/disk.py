@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ def bar_of_bytes(title: str, size: int, done: int = 0) -> Any:
     """A bar on standard error if that is a terminal, or in a notebook; gone when it is closed."""
     from tqdm.auto import tqdm
 
+    # A size, because a terminal that does not tell its own would get no bar.
+    shape = {"ncols": 79, "nrows": 20} if sys.stderr.isatty() else {}
     return tqdm(
         desc=title, total=size, initial=done, unit="B", unit_scale=True, leave=False,
-        disable=None, dynamic_ncols=True,
+        disable=None, **shape,
     )  # fmt: skip
