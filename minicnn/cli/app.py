@@ -25,8 +25,8 @@ SECTIONS = {
         "evaluate": "Loss, accuracy and confusion matrix of a run.",
         "predict": "Which class is in each image, and how sure.",
     },
-    "Pictures of your own": {
-        "data": "Look a folder over before training: data check FOLDER.",
+    "Pictures": {
+        "data": "Fetch photographs; look a folder over: data check FOLDER.",
     },
     "Look inside": {
         "summary": "A network's layers, sizes and costs, before it runs.",

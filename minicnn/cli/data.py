@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from minicnn.cli.app import say_error
+from minicnn.cli.data_fetch import fetch, list_data
 from minicnn.cli.options import Page, option
 from minicnn.datasets.inspection import IN_ANOTHER_CLASS, Picture, Report, inspect_folder
 from minicnn.errors import DataError
@@ -26,9 +27,13 @@ LEFT = 30  # columns for a file's name
 @click.group("data", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Look at data before a network learns from it."""
+    """Fetch photographs, and look at pictures before a network learns from them."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+
+
+command.add_command(fetch)
+command.add_command(list_data)
 
 
 @command.command("check", cls=Page, short_help="What is in a folder of pictures, what is damaged.")
