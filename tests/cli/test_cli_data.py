@@ -244,16 +244,28 @@ def test_a_bar_on_a_terminal_goes_away(pets):
     assert seen.decode().split("\r")[-1].strip() == ""
 
 
+FIRST_PICTURE = """
+from minicnn.cli import data, main
+
+def step(self, picture):
+    print("BEGUN", flush=True)
+    data._Bar.step = lambda self, picture: None
+
+data._Bar.step = step
+main(["data", "check", "pets", "--threads", "1"])
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals of this kind there")
 def test_ctrl_c_ends_at_once():
     root = pet_images(Path("pets"), 1)
     for k in range(20_000):
         os.link(root / "Cat" / "0.jpg", root / "Cat" / f"link {k}.jpg")
     process = subprocess.Popen(
-        [sys.executable, "-m", "minicnn", "data", "check", "pets", "--threads", "1"],
+        [sys.executable, "-c", FIRST_PICTURE],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    time.sleep(1.5)
+    assert process.stdout.readline() == "BEGUN\n"
     process.send_signal(signal.SIGINT)
     sent = time.monotonic()
     _, err = process.communicate(timeout=60)
