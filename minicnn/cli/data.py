@@ -233,6 +233,8 @@ def _counts(found: list[tuple[str, int]]) -> str:
 
 def _spread(report: Report, axis: int) -> str:
     low, middle, high = report.spread(axis)
+    if low == high:
+        return f"{low:,}"
     names = [
         shortened(next(p.name for p in report.sound if p.size and p.size[axis] == side), 16)
         for side in (low, high)

@@ -110,6 +110,10 @@ def test_sizes(minicnn_):
     assert "width     10 (a/0.png) to 40 (a/3.png), median 20" in page
     assert "height    5 (a/1.png) to 70 (a/2.png), median 6" in page
     assert "Cannot" not in page
+    (root / "1.png").unlink()
+    (root / "2.png").unlink()
+    (root / "3.png").unlink()
+    assert "width     10\n  height    9\n" in minicnn_("data", "check", "sizes").out
     assert "Worth" not in page
 
 
