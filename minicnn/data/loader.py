@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from minicnn import random
-from minicnn.data.collate import collate, default_collate, default_convert
+from minicnn.data.collate import default_collate, default_convert
 from minicnn.data.dataset import IterableDataset
-from minicnn.data.fetch import describe, fetch
+from minicnn.data.fetch import describe
+from minicnn.data.reading import END, Reader, StreamReader
 from minicnn.data.sampler import BatchSampler, RandomSampler, SequentialSampler, require_count
-from minicnn.data.slots import slots_for
-from minicnn.data.streams import Run, ordering, reading, running
-from minicnn.data.workers import END, Prefetcher
+from minicnn.data.streams import Run, ordering
+from minicnn.data.workers import Prefetcher
 from minicnn.errors import ArgumentError, DataError
 
 
@@ -25,7 +25,9 @@ class DataLoader:
 
     What it gives depends on (seed, epoch) alone, not on the number of workers; see `sample_rng`
     for random transforms. Workers are threads: they share the dataset, start in no time, and suit
-    samples that are read by Pillow and NumPy, which release Python's lock while they work.
+    samples that are read by Pillow and NumPy, which release Python's lock while they work. Where
+    samples are made in Python itself, worker processes can be asked for; each has a copy of the
+    dataset, which must be picklable unless they are forked.
 
     Args:
         dataset: with `__len__` and `__getitem__`, or an IterableDataset.
@@ -33,19 +35,24 @@ class DataLoader:
         shuffle: another order in every epoch.
         sampler: an iterable of indices to read instead; see `Sampler`.
         batch_sampler: an iterable of lists of indices, in place of the four arguments before.
-        num_workers: threads that read ahead; 0 reads when asked. An IterableDataset has at most 1.
+        num_workers: threads, or processes, that read ahead; 0 reads when asked. An IterableDataset
+            has at most 1.
         collate_fn: makes a batch of a sequence of samples; by default `default_collate`.
         drop_last: leave out the last batch if it is shorter.
         timeout: seconds to wait for a worker's batch before a DataError; 0 waits for ever.
-        worker_init_fn: called with its number in each worker thread as it starts.
+        worker_init_fn: called with its number in each worker as it starts.
         generator: a seed, or a Generator or NumPy generator from which a seed is drawn now.
         seed: another name for it. Without either, a seed is spawned from `manual_seed`'s when the
             first epoch starts, and again, from epoch 0 on, after each new `manual_seed`.
         prefetch_factor: batches that each worker may be ahead.
-        pin_memory, multiprocessing_context, persistent_workers: accepted for PyTorch's sake.
+        multiprocessing_context: "spawn", "forkserver", "fork" or a context of `multiprocessing`
+            makes the workers processes, started in that way; None, threads.
+        persistent_workers: keep worker processes for the next epoch, with the dataset as it was.
+        pin_memory: accepted for PyTorch's sake.
 
     Raises:
-        DataError: an empty dataset.
+        DataError: an empty dataset; while iterating, a worker process that died, or to which the
+            dataset cannot be sent.
         ArgumentError: an argument out of its range, or two that contradict each other.
     """
 
@@ -78,6 +85,10 @@ class DataLoader:
         self.drop_last = drop_last
         self._iterable = isinstance(dataset, IterableDataset)
         self._check(batch_size, sampler, batch_sampler, generator, seed)
+        self.multiprocessing_context = multiprocessing_context
+        self.persistent_workers = persistent_workers
+        self._context = _process_context(multiprocessing_context, num_workers)
+        self._idle: list[Any] = []  # worker processes that wait for the next epoch
         self.batch_size = batch_size if batch_sampler is None else None
         self._batched = batch_size is not None or batch_sampler is not None
         self.collate_fn = collate_fn or (default_collate if self._batched else default_convert)
@@ -159,7 +170,10 @@ class DataLoader:
         run = Run(self._require_seed(), self._epoch)
         self._epoch += 1
         jobs = itertools.repeat(None) if self._iterable else self._order(run)
-        read = self._stream_reader(run) if self._iterable else self._map_reader(run)
+        reader = self._reader()
+        if self._context is not None:
+            return self._read_in_processes(reader, jobs, run)
+        read = reader.epoch(run)
         if self.num_workers == 0:
             return _read_in_turn(jobs, read)
         return Prefetcher(
@@ -171,6 +185,23 @@ class DataLoader:
             start=self.worker_init_fn,
             timeout=self.timeout,
         )
+
+    def _reader(self) -> Reader:
+        if not self._iterable:
+            return Reader(self.dataset, self.collate_fn, self._batched)
+        return StreamReader(self.dataset, self.collate_fn, self.batch_size, self.drop_last)
+
+    def _read_in_processes(self, reader: Reader, jobs: Iterator[Any], run: Run) -> Iterator[Any]:
+        from minicnn.data.processes import ProcessPrefetcher, Workers
+
+        if self._idle:
+            workers = self._idle.pop()
+        else:
+            workers = Workers(
+                self._context, self.num_workers, self.prefetch_factor, reader, self.worker_init_fn
+            )
+        done = self._idle.append if self.persistent_workers else Workers.close
+        return ProcessPrefetcher(workers, jobs, run, self.timeout, done)
 
     def _order(self, run: Run) -> Iterator[Any]:
         """The epoch's lists of indices (or indices, unbatched), drawn from the run's stream."""
@@ -188,46 +219,6 @@ class DataLoader:
                 except StopIteration:
                     return
             yield job
-
-    def _map_reader(self, run: Run) -> Callable[[Any], Any]:
-        def read(job: Any) -> Any:
-            indices = list(job) if self._batched else [job]
-            # Samples that a collate_fn of the user's gets are arrays of their own.
-            own = self.dataset if self.collate_fn is default_collate else None
-            with running(run, indices), slots_for(own, len(indices)):
-                return self._collate(fetch(self.dataset, indices), indices)
-
-        return read
-
-    def _stream_reader(self, run: Run) -> Callable[[Any], Any]:
-        samples = iter(self.dataset)
-        wanted = self.batch_size or 1
-        starts = itertools.count(step=wanted)
-
-        def read(_: Any) -> Any:
-            found: list[Any] = []
-            places = range(start := next(starts), start + wanted)
-            with running(run, list(places)):
-                for place in places:
-                    with reading(run, place):
-                        sample = next(samples, END)
-                    if sample is END:
-                        break
-                    found.append(sample)
-                if not found or (self.drop_last and len(found) < wanted):
-                    return END
-                return self._collate(found, places[: len(found)])
-
-        return read
-
-    def _collate(self, samples: Sequence[Any], indices: Sequence[Any]) -> Any:
-        if self.collate_fn is default_collate:
-            return collate(samples, indices)
-        try:
-            return self.collate_fn(samples if self._batched else samples[0])
-        except Exception as error:
-            error.add_note(f"while collating samples {list(indices)} of {describe(self.dataset)}")
-            raise
 
     # ---------------------------------------------------------------------------- seed, epoch
 
@@ -277,6 +268,28 @@ class DataLoader:
             f"DataLoader({describe(self.dataset)}{size}, {order}, shuffle={self.shuffle}, "
             f"drop_last={self.drop_last}, num_workers={self.num_workers}, epoch={self._epoch})"
         )
+
+
+def _process_context(given: Any, num_workers: int) -> Any:
+    """The context of `multiprocessing` that was asked for, by name or itself."""
+    if given is None:
+        return None
+    import multiprocessing
+
+    names = multiprocessing.get_all_start_methods()
+    if num_workers == 0:
+        raise ArgumentError(
+            f"DataLoader: multiprocessing_context={given!r} is for workers, but num_workers is 0."
+            " Use num_workers=2, or leave it out."
+        )
+    if isinstance(given, str) and given in names:
+        return multiprocessing.get_context(given)
+    if not hasattr(given, "Process") or not hasattr(given, "get_start_method"):
+        raise ArgumentError(
+            f"DataLoader: multiprocessing_context must be one of {', '.join(names)}, or a context,"
+            f" got {given!r}. Leave it out to use threads."
+        )
+    return given
 
 
 def _read_in_turn(jobs: Iterator[Any], read: Callable[[Any], Any]) -> Iterator[Any]:

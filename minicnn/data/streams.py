@@ -18,7 +18,7 @@ import numpy as np
 
 from minicnn import random
 
-_ORDER, _SAMPLE, _BATCH = 0, 1, 2  # what a stream is for
+_ORDER, _SAMPLE, _BATCH, _WORKER = 0, 1, 2, 3  # what a stream is for
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,10 @@ class Run:
     def batch_stream(self, indices: Any) -> np.random.Generator:
         """The random numbers of what is done to a batch as a whole in this epoch."""
         return self._stream(_BATCH, zlib.crc32(repr(indices).encode()))
+
+    def worker_stream(self, number: int) -> np.random.Generator:
+        """The random numbers that seed a worker process's global generators in this epoch."""
+        return self._stream(_WORKER, number)
 
     def _stream(self, purpose: int, index: int) -> np.random.Generator:
         key = (self.epoch, purpose, index)

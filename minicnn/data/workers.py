@@ -13,11 +13,10 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
-from typing import Any
+from typing import Any, NoReturn
 
+from minicnn.data.reading import END
 from minicnn.errors import DataError
-
-END = object()  # a job's result when there is nothing more to read
 
 
 class _Task:
@@ -40,18 +39,28 @@ class _Task:
         while not self._done.wait(min(1.0, timeout - waited) if timeout else 1.0):
             waited += 1.0
             if timeout and waited >= timeout:
-                raise DataError(
-                    f"DataLoader: no batch came within timeout={timeout:g} seconds. "
-                    "Give it more time, or look at what the dataset waits for."
-                )
+                raise late(timeout)
         if self._error is None:
             return self._batch
         try:
-            if isinstance(self._error, StopIteration):  # would end the epoch in silence
-                raise RuntimeError("a loader's worker raised StopIteration") from self._error
-            raise self._error
+            raise_from_worker(self._error)
         finally:
             self._error = None  # it holds this frame, which holds it
+
+
+def raise_from_worker(error: BaseException) -> NoReturn:
+    """Raise what a worker met where its batch is due."""
+    if isinstance(error, StopIteration):  # would end the epoch in silence
+        raise RuntimeError("a loader's worker raised StopIteration") from error
+    raise error
+
+
+def late(timeout: float) -> DataError:
+    """The error for a batch that does not come."""
+    return DataError(
+        f"DataLoader: no batch came within timeout={timeout:g} seconds. "
+        "Give it more time, or look at what the dataset waits for."
+    )
 
 
 class Prefetcher:
