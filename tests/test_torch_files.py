@@ -327,6 +327,25 @@ def test_load_weights_takes_torch_files_whatever_they_are_called(kind, place, tm
 
 
 @KINDS
+def test_weights_from_before_batches_were_counted(kind, tmp_path):
+    """Published networks of 2017 lack num_batches_tracked, and torch takes them too."""
+
+    def net(lib: Any) -> Any:
+        return lib.nn.Sequential(lib.nn.Conv2d(1, 2, 3), lib.nn.BatchNorm2d(2))
+
+    state = {k: v + 1 for k, v in net(torch).state_dict().items() if "batches" not in k}
+    path = torch_save(state, tmp_path / "old.pth", kind)
+    net(torch).load_state_dict(torch.load(path))
+    model = net(minicnn)
+    load_weights(path, model)
+    assert model[1].running_var.tolist() == [2, 2]
+    del state["1.running_var"]
+    torch_save(state, path, kind)
+    with pytest.raises(CheckpointError, match=r"it lacks 1\.running_var"):
+        load_weights(path, model)
+
+
+@KINDS
 def test_files_without_a_state_dict_say_what_they_hold(kind, tmp_path):
     path = tmp_path / "x.pth"
     for value, words in (

@@ -124,7 +124,12 @@ def check_fits(
     """Raise a CheckpointError, in one line, unless `arrays` has the model's names and shapes."""
     wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     problems = []
-    if strict and (missing := [name for name in wanted if name not in arrays]):
+    optional = {
+        f"{path}.{name}".lstrip(".")
+        for path, module in model.named_modules_with_repeats()
+        for name in module.optional_state
+    }
+    if strict and (missing := [name for name in wanted if name not in {*arrays, *optional}]):
         problems.append(f"it lacks {_some(missing)}")
     if strict and (extra := [name for name in arrays if name not in wanted]):
         problems.append(f"it has {_some(extra)}, which the model lacks")
