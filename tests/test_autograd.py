@@ -797,3 +797,20 @@ def test_gradients_agree_with_finite_differences():
     ahead, behind = (loss(w + sign * step * direction)[1].item() for sign in (1, -1))
     slope = (weight.grad.numpy() * direction).sum()
     assert slope == pytest.approx((ahead - behind) / (2 * step), rel=1e-6)
+
+
+def test_a_change_in_place_of_what_no_wanted_gradient_needs_is_allowed():
+    """Of y*2 only the 2 is kept; PyTorch allows this too."""
+    for lib in (torch, minicnn):
+        x = lib.ones(3, requires_grad=True)
+        y = x * 1
+        z = y * 2
+        y.add_(1)
+        z.sum().backward()
+        assert x.grad.tolist() == [2, 2, 2]
+    x, w = (minicnn.ones(3, requires_grad=True) for _ in range(2))
+    y = x * 1
+    z = y * w
+    y.add_(1)
+    with pytest.raises(AutogradError, match="changed in place"):
+        z.sum().backward()

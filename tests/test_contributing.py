@@ -19,6 +19,7 @@ PLACES = [
     "tests/test_ops.py",
     "minicnn/contract/families/activation.py",
     "tests/kernel_families/activation.py",
+    "tests/gradients/gradient_cases.py",
 ]
 
 
@@ -53,7 +54,8 @@ def test_adding_softsign_as_the_page_says_works(tmp_path):
     def joins(path, after, names):
         edit(path, lambda text: text.replace(after, after + names, 1))
 
-    for place, block in zip(PLACES, blocks, strict=True):
+    joins(PLACES[-1], '    op("silu", "", X(4, 5)),\n', blocks[-1])
+    for place, block in zip(PLACES[:-1], blocks[:-1], strict=True):
         edit(place, lambda text, block=block: f"{text}\n\n{block}")
     for rung in ("reference", "cpu"):
         init = f"kernels/{rung}/__init__.py"
@@ -68,8 +70,9 @@ def test_adding_softsign_as_the_page_says_works(tmp_path):
     joins("minicnn/nn/functional.py", "__all__ = [", '"softsign",')
     joins("minicnn/nn/__init__.py", "from minicnn.nn.activations import (", "Softsign,")
     tests = ["tests/test_ops.py", "tests/test_kernel_contract.py", "tests/test_contract.py"]
+    tests += ["tests/gradients/test_gradients.py", "tests/test_error_style.py"]
     environment = {"PYTHONPATH": str(copy), "HOME": str(tmp_path)}
-    which = "oftsign or family or signature or has_cases"
+    which = "oftsign or family or signature or has_cases or in_the_table or message"
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *tests, "-vv", "-k", which],
         cwd=copy,
@@ -85,6 +88,9 @@ def test_adding_softsign_as_the_page_says_works(tmp_path):
         "test_generated_case[Softsign-numba-float32]",
         "test_every_kernel_is_in_a_family",
         "test_every_kernel_has_cases",
+        "test_every_function_of_nn_functional_is_in_the_table",
+        "test_every_function_of_the_tape_is_in_the_table",
+        "test_every_layer_is_in_the_table",
     ):
         assert re.search(re.escape(test) + r".* PASSED|PASSED.*" + re.escape(test), run.stdout), (
             test

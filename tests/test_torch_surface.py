@@ -11,6 +11,9 @@ import pytest
 from oracle import normal
 from outcomes import same_outcome, table
 
+import minicnn
+from minicnn.errors import DtypeError
+
 LABELS = np.array([2, 0, 1, 2, 1])
 
 
@@ -240,3 +243,69 @@ def test_products(name):
 )  # fmt: skip
 def test_arguments_have_torchs_names(make):
     assert not same_outcome(make, x_of(4, 4))
+
+
+@pytest.mark.parametrize("value", [None, 1.5, "a", [1.0, 2.0], np.ones(2, np.float32)], ids=type)
+def test_what_is_no_tensor_is_refused_by_every_function_in_the_same_words(value):
+    unary = [
+        "relu", "relu6", "leaky_relu", "elu", "hardtanh", "sigmoid", "tanh", "silu", "gelu",
+        "dropout", "dropout2d",
+    ]  # fmt: skip
+    calls = {name: lambda F, name=name: getattr(F, name)(value) for name in unary}
+    calls |= {
+        name: lambda F, n=name: getattr(F, n)(value, 0) for name in ("softmax", "log_softmax")
+    }
+    for name, ask in calls.items():
+        with pytest.raises(DtypeError, match=rf"^{name}: expected a Tensor, got .*minicnn\.tensor"):
+            ask(minicnn.nn.functional)
+    with pytest.raises(DtypeError, match=r"0.*expected a Tensor"):
+        minicnn.nn.Sequential(minicnn.nn.ReLU())(value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda lib, x, t: lib.nn.functional.cross_entropy(x, t, None, None, 2),
+        lambda lib, x, t: lib.nn.functional.cross_entropy(x, t, None, None, 1, None, "sum", 0.1),
+        lambda lib, x, t: lib.nn.functional.cross_entropy(x, t, size_average=False),
+        lambda lib, x, t: lib.nn.functional.cross_entropy(x, t, reduce=False),
+        lambda lib, x, t: lib.nn.functional.cross_entropy(x, t, None, True, -100, True),
+        lambda lib, x, t: lib.nn.functional.nll_loss(x, t, None, None, 2, None, "sum"),
+        lambda lib, x, t: lib.nn.functional.mse_loss(x, x.detach() + 1, None, None, "sum"),
+        lambda lib, x, t: lib.nn.functional.l1_loss(x, x.detach() + 1, False),
+        lambda lib, x, t: lib.nn.functional.smooth_l1_loss(
+            x, x.detach() + 1, None, None, "sum", 2.0
+        ),
+        lambda lib, x, t: lib.nn.functional.binary_cross_entropy_with_logits(
+            x, (x.detach() > 0).double(), None, None, None, "sum"
+        ),
+        lambda lib, x, t: lib.nn.CrossEntropyLoss(None, None, 2)(x, t),
+        lambda lib, x, t: lib.nn.NLLLoss(None, None, 2, None, "sum")(x, t),
+        lambda lib, x, t: lib.nn.MSELoss(None, None, "sum")(x, x.detach() + 1),
+        lambda lib, x, t: lib.nn.L1Loss(False)(x, x.detach() + 1),
+        lambda lib, x, t: lib.nn.SmoothL1Loss(None, None, "none", 0.5)(x, x.detach() + 1),
+        lambda lib, x, t: lib.nn.BCEWithLogitsLoss(None, None, None, "sum")(
+            x, (x.detach() > 0).double()
+        ),
+        lambda lib, x, t: lib.nn.functional.cross_entropy(x, t, label_smoothing="a"),
+    ],
+)
+def test_losses_take_torchs_positions_and_its_old_flags(make):
+    assert not same_outcome(make, x_of(5, 3), LABELS)
+
+
+@pytest.mark.parametrize(
+    "name", ["Linear", "Flatten", "Dropout", "Dropout2d", "ReLU", "Sequential"]
+)
+def test_layers_take_their_input_by_torchs_name(name):
+    arguments = {"Linear": (4, 2), "Dropout": (0.0,), "Dropout2d": (0.0,)}.get(name, ())
+    assert not same_outcome(
+        lambda lib, x: getattr(lib.nn, name)(*arguments)(input=x).sum() * 0, x_of(2, 3, 4, 4)
+    )
+
+
+def test_where_the_network_has_become_nan_gradients_pass_as_in_torch():
+    x = np.array([np.nan, -1.0, 2.0])
+    for name in ("relu", "elu", "leaky_relu", "hardtanh", "silu", "gelu", "sigmoid", "tanh"):
+        for rung in ("numpy", "numba"):
+            assert not same_outcome(call(name), x, rung=rung), name

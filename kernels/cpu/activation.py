@@ -33,13 +33,13 @@ def _relu(x, options):
 
 
 def relu_grad(dy: np.ndarray, y: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
-    """dx = dy where y > 0, else 0. The output y is enough: the input need not be kept."""
+    """dx = 0 where y <= 0, else dy, also at NaN. The output is enough: x need not be kept."""
     return _relu_grad(dy, y, out=out)
 
 
 @elementwise
 def _relu_grad(dy, y, options):
-    return dy if y > 0 else 0
+    return 0 if y <= 0 else dy
 
 
 def hardtanh(
@@ -103,13 +103,13 @@ def _elu(x, options):
 def elu_grad(
     dy: np.ndarray, x: np.ndarray, alpha: float, *, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """dx = dy where x > 0, else dy * alpha * exp(x)."""
+    """dx = dy * alpha * exp(x) where x <= 0, else dy, also at NaN."""
     return _elu_grad(dy, x, options=(alpha,), out=out)
 
 
 @elementwise
 def _elu_grad(dy, x, options):
-    return dy if x > 0 else dy * exp(x) * options[0]
+    return dy * exp(x) * options[0] if x <= 0 else dy
 
 
 def sigmoid(x: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:

@@ -21,8 +21,8 @@ def relu(x: Array, *, out: Array | None = None) -> Array:
 
 
 def relu_grad(dy: Array, y: Array, *, out: Array | None = None) -> Array:
-    """dx = dy where y > 0, else 0. The output y is enough: the input need not be kept."""
-    return deliver(namespace(dy).where(y > 0, dy, 0), out)
+    """dx = 0 where y <= 0, else dy, also at NaN. The output is enough: x need not be kept."""
+    return deliver(namespace(dy).where(y <= 0, 0, dy), out)
 
 
 def hardtanh(x: Array, low: float, high: float, *, out: Array | None = None) -> Array:
@@ -54,9 +54,9 @@ def elu(x: Array, alpha: float, *, out: Array | None = None) -> Array:
 
 
 def elu_grad(dy: Array, x: Array, alpha: float, *, out: Array | None = None) -> Array:
-    """dx = dy where x > 0, else dy * alpha * exp(x)."""
+    """dx = dy * alpha * exp(x) where x <= 0, else dy, also at NaN."""
     xp = namespace(x)
-    return deliver(xp.where(x > 0, dy, dy * xp.exp(xp.minimum(x, 0)) * alpha), out)
+    return deliver(xp.where(x <= 0, dy * xp.exp(xp.minimum(x, 0)) * alpha, dy), out)
 
 
 def sigmoid(x: Array, *, out: Array | None = None) -> Array:

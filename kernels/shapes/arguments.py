@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import ArgumentError
 from .formulas import Pair
 
+LARGEST = 2**31 - 1  # pixels; kernels count them in 64 bits, with room to multiply
 PADDINGS = ("valid", "same", "keras_same")
 
 
@@ -46,6 +47,10 @@ def integers(value: Any, count: int, name: str, *, op: str) -> tuple[int, ...]:
     try:
         if len(values) in (1, count) and not any(isinstance(v, bool) for v in values):
             given = tuple(operator.index(v) for v in values)
+            if max(map(abs, given)) > LARGEST:
+                raise ArgumentError(
+                    f"{op}: {name} {value!r} is beyond any image. Use at most {LARGEST}."
+                )
             return given if len(given) == count else given * count
     except TypeError:
         pass

@@ -125,8 +125,9 @@ class Sequential(_Numbered):
         else:
             self._refill(args)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:
         """The last module's output."""
+        x = input
         for module in self._modules.values():
             x = module(x)
         return x

@@ -16,9 +16,9 @@ class Dropout(Module):
         check_probability(type(self).__name__, p)
         self.p, self.inplace = p, inplace
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape, unchanged."""
-        return F.dropout(x, self.p, self.training)
+        return F.dropout(input, self.p, self.training)
 
     def extra_repr(self) -> str:
         """As PyTorch prints it."""
@@ -28,6 +28,6 @@ class Dropout(Module):
 class Dropout2d(Dropout):
     """Zero whole channels with probability p while training; see `nn.functional.dropout2d`."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W), unchanged."""
-        return F.dropout2d(x, self.p, self.training)
+        return F.dropout2d(input, self.p, self.training)

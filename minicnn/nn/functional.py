@@ -29,6 +29,7 @@ from minicnn.ops.adaptive_pool import (
 from minicnn.ops.avg_pool import avg_pool1d, avg_pool2d
 from minicnn.ops.conv import conv1d, conv2d, conv3d
 from minicnn.ops.conv_transpose import conv_transpose1d, conv_transpose2d
+from minicnn.ops.elementwise import require_tensor
 from minicnn.ops.elementwise_loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -103,6 +104,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     any thread count. Source: Srivastava et al. 2014.
     """
     dropout_op.check_probability("dropout", p)
+    require_tensor("dropout", input)
     if not training or p == 0:
         return input
     return dropout_op.dropout(input, p, *random.next_operation())
@@ -118,6 +120,7 @@ def dropout2d(
     """
     op = "dropout2d"
     dropout_op.check_probability(op, p)
+    require_tensor(op, input)
     if input.ndim not in (3, 4):
         raise ShapeError(
             f"{op}: expected (N, C, H, W), got shape {tuple(input.shape)}."

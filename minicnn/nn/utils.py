@@ -11,6 +11,7 @@ import numpy as np
 from minicnn import autograd
 from minicnn.errors import AutogradError, ShapeError
 from minicnn.functions import cat
+from minicnn.kernels.shapes import number
 from minicnn.tensor import Tensor
 
 Tensors = Tensor | Iterable[Tensor]
@@ -90,6 +91,8 @@ def clip_grad_norm_(
     Returns:
         The norm before clipping; see `get_total_norm` for the arguments.
     """
+    for name, value in (("max_norm", max_norm), ("norm_type", norm_type)):
+        number(value, name, op="clip_grad_norm_")
     given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     total = get_total_norm(_gradients(given), norm_type, error_if_nonfinite)
     clip_grads_with_norm_(given, max_norm, total)
@@ -98,7 +101,7 @@ def clip_grad_norm_(
 
 def clip_grad_value_(parameters: Tensors, clip_value: float, foreach: bool | None = None) -> None:
     """Limit every element of every gradient, in place, to [-clip_value, clip_value]."""
-    limit = float(clip_value)
+    limit = number(clip_value, "clip_value", op="clip_grad_value_")
     _change(_gradients(parameters), lambda array: np.clip(array, -limit, limit, out=array))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from minicnn import dtypes
 from minicnn.autograd import Function, Variable
 from minicnn.kernels.errors import ArgumentError, DtypeError
-from minicnn.ops.elementwise import cast
+from minicnn.ops.elementwise import cast, require_tensor
 from minicnn.ops.shaping import c_order
 
 
@@ -67,6 +67,7 @@ def relu(input: Variable, inplace: bool = False) -> Any:
 
     `inplace` is accepted, here and in the other activations, and computed out of place.
     """
+    require_tensor("relu", input)
     dtype = input.array.dtype
     if dtypes.is_floating(dtype):
         return _relu(input)
@@ -87,6 +88,7 @@ def relu6(input: Variable, inplace: bool = False) -> Any:
 
 
 def _limited(op: str, x: Variable, low: float, high: float) -> Any:
+    require_tensor(op, x)
     for limit in (low, high):
         _number(op, limit)
     if low > high:
@@ -111,12 +113,12 @@ def elu(input: Variable, alpha: float = 1.0, inplace: bool = False) -> Any:
 
 def sigmoid(input: Variable) -> Any:
     """σ(x) = 1/(1 + exp(-x)), without overflow; integers give float32."""
-    return _sigmoid(_as_floating(input))
+    return _sigmoid(_as_floating("sigmoid", input))
 
 
 def tanh(input: Variable) -> Any:
     """The hyperbolic tangent, (exp(x) - exp(-x))/(exp(x) + exp(-x)); integers give float32."""
-    return _tanh(_as_floating(input))
+    return _tanh(_as_floating("tanh", input))
 
 
 def silu(input: Variable, inplace: bool = False) -> Any:
@@ -150,6 +152,7 @@ def _number(op: str, option: Any) -> float:
 
 
 def _floating(op: str, x: Variable) -> Variable:
+    require_tensor(op, x)
     if not dtypes.is_floating(x.array.dtype):
         raise DtypeError(
             f"{op}: needs floating-point numbers, got {x.array.dtype}. Convert with .float()."
@@ -157,7 +160,8 @@ def _floating(op: str, x: Variable) -> Variable:
     return x
 
 
-def _as_floating(x: Variable) -> Any:
+def _as_floating(op: str, x: Variable) -> Any:
+    require_tensor(op, x)
     return x if dtypes.is_floating(x.array.dtype) else cast(x, dtypes.get_default_dtype())
 
 

@@ -58,6 +58,14 @@ def clone(x: Variable) -> Any:
     return CloneFunction.apply(x)
 
 
+def require_tensor(op: str, x: Any) -> None:
+    """Raise unless `x` is a tensor."""
+    if not isinstance(x, Variable):
+        raise DtypeError(
+            f"{op}: expected a Tensor, got {type(x).__name__}. Wrap it in minicnn.tensor(...)."
+        )
+
+
 def require_float(op: str, *operands: Variable | None) -> None:
     """Raise unless all operands have one and the same dtype, float32 or float64.
 
@@ -150,7 +158,8 @@ def _binary(
 ) -> Callable:
     """A broadcasting function y(a, b); its gradients are functions of (a, b, y, dy).
 
-    Of a, b and y only those named in `keep` are saved for backward; the others come as None.
+    Of a, b and y only those named in `keep` are saved for backward: before the bar what the
+    gradient of a needs, behind it that of b, where it is wanted. The others come as None.
     `check(name, a, b)` raises for operands, already of one dtype, that have no result.
     """
 
@@ -159,7 +168,9 @@ def _binary(
         def forward(ctx, a, b):
             y = forward(a, b)
             ctx.shapes = np.shape(a), np.shape(b)
-            ctx.save_for_backward(*_kept(keep, a=a, b=b, y=y))
+            wanted = zip(keep.split("|"), ctx.needs_input_grad, strict=True)
+            letters = "".join(letters for letters, need in wanted if need)
+            ctx.save_for_backward(*_kept(letters, a=a, b=b, y=y))
             return y
 
         @staticmethod
@@ -202,8 +213,8 @@ def _check_power(op: str, a: Any, b: Any) -> None:
         )
 
 
-add = _binary("add", lambda a, b: a + b, lambda a, b, y, dy: dy, lambda a, b, y, dy: dy, keep="")
-_sub = _binary("sub", lambda a, b: a - b, lambda a, b, y, dy: dy, lambda a, b, y, dy: -dy, keep="")
+add = _binary("add", lambda a, b: a + b, lambda a, b, y, dy: dy, lambda a, b, y, dy: dy, keep="|")
+_sub = _binary("sub", lambda a, b: a - b, lambda a, b, y, dy: dy, lambda a, b, y, dy: -dy, keep="|")
 
 
 def sub(a: Any, b: Any) -> Any:
@@ -214,14 +225,14 @@ def sub(a: Any, b: Any) -> Any:
 
 
 mul = _binary(
-    "mul", lambda a, b: a * b, lambda a, b, y, dy: dy * b, lambda a, b, y, dy: dy * a, keep="ab"
+    "mul", lambda a, b: a * b, lambda a, b, y, dy: dy * b, lambda a, b, y, dy: dy * a, keep="b|a"
 )
 div = _binary(
     "div",
     np.true_divide,
     lambda a, b, y, dy: dy / b,
     lambda a, b, y, dy: -dy * y / b,
-    keep="by",
+    keep="b|by",
     floating=True,
 )
 pow = _binary(
@@ -229,7 +240,7 @@ pow = _binary(
     lambda a, b: a**b,
     lambda a, b, y, dy: dy * b * _where_nonzero(b, lambda: a ** (b - 1)),
     lambda a, b, y, dy: dy * _times_log(y, a),
-    keep="aby",
+    keep="ab|ay",
     check=_check_power,
 )
 remainder = _binary(
@@ -237,7 +248,7 @@ remainder = _binary(
     np.remainder,
     lambda a, b, y, dy: dy,
     lambda a, b, y, dy: -dy * np.floor_divide(a, b),
-    keep="ab",
+    keep="|ab",
     check=_check_divisor,
 )
 # Where both are equal each gets half, so that the two slopes add up to that of max(x, x) = x.
@@ -246,14 +257,14 @@ maximum = _binary(
     np.maximum,
     lambda a, b, y, dy: dy * _share(a, b, a > b),
     lambda a, b, y, dy: dy * _share(a, b, b > a),
-    keep="ab",
+    keep="ab|ab",
 )
 minimum = _binary(
     "minimum",
     np.minimum,
     lambda a, b, y, dy: dy * _share(a, b, a < b),
     lambda a, b, y, dy: dy * _share(a, b, b < a),
-    keep="ab",
+    keep="ab|ab",
 )
 
 

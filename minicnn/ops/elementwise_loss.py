@@ -10,9 +10,10 @@ import numpy as np
 from minicnn import dtypes
 from minicnn.autograd import Function, Variable
 from minicnn.kernels.errors import ArgumentError, DtypeError, ShapeError
-from minicnn.ops import elementwise, reduce
+from minicnn.ops import elementwise
+from minicnn.ops import reduce as reductions
 from minicnn.ops.elementwise import cast, div, mul, require_float, sub
-from minicnn.ops.loss import check_reduction, constant, reduce_losses, require_tensors
+from minicnn.ops.loss import constant, reduce_losses, reduction_of, require_tensors
 
 
 class BCEFunction(Function):
@@ -39,7 +40,12 @@ class BCEFunction(Function):
 
 
 def binary_cross_entropy(
-    input: Variable, target: Variable, weight: Variable | None = None, *, reduction: str = "mean"
+    input: Variable,
+    target: Variable,
+    weight: Variable | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Any:
     """-t·log p - (1-t)·log(1-p), for probabilities p and targets t; logarithms are at least -100.
 
@@ -53,7 +59,7 @@ def binary_cross_entropy(
     """
     op = "binary_cross_entropy"
     require_tensors(op, input=input, target=target)
-    check_reduction(op, reduction)
+    reduction = reduction_of(op, reduction, size_average, reduce)
     _require_one_shape(op, input, target)
     require_float(op, input, target)
     for name, array in (("input", input.array), ("target", target.array)):
@@ -104,7 +110,8 @@ def binary_cross_entropy_with_logits(
     input: Variable,
     target: Variable,
     weight: Variable | None = None,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: Variable | None = None,
 ) -> Any:
@@ -119,7 +126,7 @@ def binary_cross_entropy_with_logits(
     """
     op = "binary_cross_entropy_with_logits"
     require_tensors(op, input=input, target=target)
-    check_reduction(op, reduction)
+    reduction = reduction_of(op, reduction, size_average, reduce)
     _require_one_shape(op, input, target)
     if not dtypes.is_floating(target.array.dtype):
         raise DtypeError(
@@ -137,21 +144,33 @@ def binary_cross_entropy_with_logits(
 
 
 def mse_loss(
-    input: Variable, target: Variable, *, reduction: str = "mean", weight: Variable | None = None
+    input: Variable,
+    target: Variable,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Variable | None = None,
 ) -> Any:
     """(x - t)², of tensors of one shape; other shapes broadcast, with a warning.
 
     `weight`, of the same shape, multiplies; "mean" is then Σ(weight·loss)/Σweight.
     """
-    difference = _difference("mse_loss", input, target, reduction)
+    reduction = reduction_of("mse_loss", reduction, size_average, reduce)
+    difference = _difference("mse_loss", input, target)
     return _averaged("mse_loss", mul(difference, difference), weight, reduction)
 
 
 def l1_loss(
-    input: Variable, target: Variable, *, reduction: str = "mean", weight: Variable | None = None
+    input: Variable,
+    target: Variable,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Variable | None = None,
 ) -> Any:
     """|x - t|; otherwise as `mse_loss`."""
-    difference = _difference("l1_loss", input, target, reduction)
+    reduction = reduction_of("l1_loss", reduction, size_average, reduce)
+    difference = _difference("l1_loss", input, target)
     return _averaged("l1_loss", elementwise.abs(difference), weight, reduction)
 
 
@@ -185,7 +204,8 @@ def huber_loss(
     """
     if not delta > 0:
         raise ArgumentError(f"huber_loss: delta must be > 0, got {delta}. Use delta=1.")
-    difference = _difference("huber_loss", input, target, reduction)
+    reduction = reduction_of("huber_loss", reduction)
+    difference = _difference("huber_loss", input, target)
     losses = HuberFunction.apply(difference, delta)
     if weight is None:
         return reduce_losses(losses, reduction)
@@ -194,7 +214,12 @@ def huber_loss(
 
 
 def smooth_l1_loss(
-    input: Variable, target: Variable, *, reduction: str = "mean", beta: float = 1.0
+    input: Variable,
+    target: Variable,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
 ) -> Any:
     """`huber_loss` with delta = beta, divided by beta; at beta = 0 it is `l1_loss`.
 
@@ -204,7 +229,8 @@ def smooth_l1_loss(
         raise ArgumentError(
             f"smooth_l1_loss: beta must be >= 0, got {beta}. Use beta=1, or l1_loss for 0."
         )
-    difference = _difference("smooth_l1_loss", input, target, reduction)
+    reduction = reduction_of("smooth_l1_loss", reduction, size_average, reduce)
+    difference = _difference("smooth_l1_loss", input, target)
     if not beta:
         return reduce_losses(elementwise.abs(difference), reduction)
     return reduce_losses(div(HuberFunction.apply(difference, beta), beta), reduction)
@@ -213,9 +239,8 @@ def smooth_l1_loss(
 # -------------------------------------------------------------------------------------- shared
 
 
-def _difference(op: str, x: Variable, target: Variable, reduction: str) -> Any:
+def _difference(op: str, x: Variable, target: Variable) -> Any:
     require_tensors(op, input=x, target=target)
-    check_reduction(op, reduction)
     found = dtypes.result_type(x.array, target.array)
     if not dtypes.is_floating(found):
         raise DtypeError(f"{op}: needs floating-point numbers, got {found}. Convert with .float().")
@@ -267,7 +292,7 @@ def _averaged(op: str, losses: Any, weight: Variable | None, reduction: str) -> 
         return reduce_losses(losses, reduction)
     _require_weight(op, weight, losses)
     total = reduce_losses(mul(losses, weight), "none" if reduction == "none" else "sum")
-    return div(total, reduce.sum(weight)) if reduction == "mean" else total
+    return div(total, reductions.sum(weight)) if reduction == "mean" else total
 
 
 def _require_weight(op: str, weight: Variable, losses: Variable) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from minicnn import autograd, dtypes
 from minicnn.autograd import Function, Variable
 from minicnn.kernels.errors import ArgumentError, DtypeError, OutOfRangeError, ShapeError
-from minicnn.ops import reduce
+from minicnn.ops import reduce as reductions
 from minicnn.ops.choice import where
 from minicnn.ops.elementwise import add, cast, div, mul, neg, require_float
 from minicnn.ops.shaping import permute, reshape, unsqueeze
@@ -61,8 +62,9 @@ def cross_entropy(
     input: Variable,
     target: Variable,
     weight: Variable | None = None,
-    *,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Any:
@@ -77,6 +79,7 @@ def cross_entropy(
             probabilities of the logits' shape and a floating-point dtype.
         weight: (C,) of the logits' dtype, a constant.
         ignore_index: examples with this label count nothing (labels only).
+        size_average, reduce: old flags, replaced by
         reduction: "mean", "sum" or "none". With labels the mean is weighted, by weight[label], and
             NaN if all are ignored; with probabilities it is over examples.
         label_smoothing: ε, from 0 to 1. Source: Szegedy et al. 2016.
@@ -88,10 +91,10 @@ def cross_entropy(
     op = "cross_entropy"
     require_tensors(op, input=input, target=target)
     require_float(op, input)
-    check_reduction(op, reduction)
-    if not 0 <= label_smoothing <= 1:
+    reduction = reduction_of(op, reduction, size_average, reduce)
+    if not dtypes.is_scalar(label_smoothing) or not 0 <= label_smoothing <= 1:
         raise ArgumentError(
-            f"{op}: label_smoothing must be from 0 to 1, got {label_smoothing}. Use 0 for none."
+            f"{op}: label_smoothing must be from 0 to 1, got {label_smoothing!r}. Use 0 for none."
         )
     classes = _classes(op, input)
     factors = None if weight is None else _class_weights(op, weight, input, classes)
@@ -112,7 +115,7 @@ def cross_entropy(
         spread = log_probs if factors is None else mul(log_probs, Variable._new(factors))
         losses = add(
             mul(sharp, 1 - label_smoothing),
-            mul(reduce.sum(spread, 1), -label_smoothing / classes),
+            mul(reductions.sum(spread, 1), -label_smoothing / classes),
         )
     return _finish(losses, labels, reduction)
 
@@ -121,8 +124,9 @@ def nll_loss(
     input: Variable,
     target: Variable,
     weight: Variable | None = None,
-    *,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Any:
     """-x[label], for log-probabilities x: `cross_entropy` after `log_softmax`.
@@ -134,7 +138,7 @@ def nll_loss(
     op = "nll_loss"
     require_tensors(op, input=input, target=target)
     require_float(op, input)
-    check_reduction(op, reduction)
+    reduction = reduction_of(op, reduction, size_average, reduce)
     classes = _classes(op, input)
     factors = None if weight is None else _class_weights(op, weight, input, classes)
     labels = _labels(op, input, target, classes, factors, ignore_index)
@@ -236,7 +240,7 @@ def _finish(losses: Any, labels: _Labels, reduction: str) -> Any:
         return reshape(losses, labels.shape)
     if (labels.kept is None and labels.factors is None) or reduction == "sum":
         return reduce_losses(losses, reduction)
-    return div(reduce.sum(losses), labels.total or math.nan)
+    return div(reductions.sum(losses), labels.total or math.nan)
 
 
 # ------------------------------------------------------------------------------- probabilities
@@ -252,7 +256,7 @@ def _with_probabilities(
     if weight is not None:
         shape = [classes if i == axis else 1 for i in range(x.array.ndim)]
         target = mul(target, Variable._new(weight.reshape(shape)))
-    losses = neg(reduce.sum(mul(target, log_softmax(x, axis)), axis))
+    losses = neg(reductions.sum(mul(target, log_softmax(x, axis)), axis))
     return reduce_losses(losses, reduction)
 
 
@@ -317,17 +321,26 @@ def constant(op: str, name: str, tensor: Variable) -> Array:
     return tensor.array
 
 
-def check_reduction(op: str, reduction: str) -> None:
-    """Raise unless `reduction` is one of the three ways."""
+def reduction_of(
+    op: str, reduction: str, size_average: bool | None = None, reduce: bool | None = None
+) -> str:
+    """ "mean", "sum" or "none"; or what the two old flags mean, which PyTorch still takes."""
+    if size_average is not None or reduce is not None:
+        reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
+        warnings.warn(
+            f"{op}: size_average and reduce are old names. Use reduction={reduction!r}.",
+            stacklevel=3,
+        )
     if reduction not in ("mean", "sum", "none"):
         raise ArgumentError(
             f'{op}: reduction must be "mean", "sum" or "none", got {reduction!r}.'
             " Use one of the three."
         )
+    return reduction
 
 
 def reduce_losses(losses: Any, reduction: str) -> Any:
     """The mean of all losses, their sum, or the losses themselves."""
     if reduction == "none":
         return losses
-    return reduce.mean(losses) if reduction == "mean" else reduce.sum(losses)
+    return reductions.mean(losses) if reduction == "mean" else reductions.sum(losses)

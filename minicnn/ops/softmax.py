@@ -12,7 +12,7 @@ from minicnn import dtypes
 from minicnn.autograd import Function, Variable
 from minicnn.kernels.errors import DtypeError
 from minicnn.ops.activation import in_single
-from minicnn.ops.elementwise import cast
+from minicnn.ops.elementwise import cast, require_tensor
 from minicnn.ops.shaping import c_order, normalize_axis
 
 
@@ -73,6 +73,7 @@ def log_softmax(input: Variable, dim: int | None = None, *, dtype: Any = None) -
 
 
 def _normalised(op: str, function: type[Function], x: Variable, dim: Any, dtype: Any) -> Any:
+    require_tensor(op, x)
     if dim is None:
         dim = 0 if x.array.ndim in (0, 1, 3) else 1
         warnings.warn(f"{op}: no dim was given; taking dim={dim}. Say which.", stacklevel=3)

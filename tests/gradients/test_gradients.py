@@ -110,12 +110,14 @@ def used() -> tuple[set[str], set[type]]:
     return names, functions
 
 
+@pytest.mark.gradients
 def test_every_function_of_nn_functional_is_in_the_table(used):
     names, _ = used
     missing = {name for name in F.__all__ if f"nn.functional.{name}" not in names} - NO_GRADIENT
     assert not missing, f"{sorted(missing)}: give each a line in {CASES_FILE}"
 
 
+@pytest.mark.gradients
 def test_every_layer_is_in_the_table(used):
     names, _ = used
     layers = {
@@ -125,6 +127,7 @@ def test_every_layer_is_in_the_table(used):
     assert not missing, f"{sorted(missing)}: give each a line in {CASES_FILE}"
 
 
+@pytest.mark.gradients
 def test_every_function_of_the_tape_is_in_the_table(used):
     _, functions = used
     missing = {
