@@ -212,7 +212,6 @@ class _Recorder:
             )
         self._called.add(id(module))
 
-
     def _note_enlargement(self, path: str, module: Any, args: Any, output: Any) -> None:
         """An adaptive pooling may also grow the map, which its name does not tell."""
         before, after = _first_shape(args)[2:], _first_shape(output)[2:]

@@ -27,7 +27,7 @@ PLACES = [
 def test_adding_softsign_as_the_page_says_works(tmp_path):
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     worked = page[page.index("## Adding an operation") : page.index("## Dependencies")]
-    blocks = re.findall(r"```python\n(.*?)```", worked, re.DOTALL)
+    blocks = re.findall(r"```(?:python|text)\n(.*?)```", worked, re.DOTALL)
     assert len(blocks) == len(PLACES)
     positions = [worked.index(block) for block in blocks]
     for place, block, position in zip(PLACES, blocks, positions, strict=True):

@@ -18,7 +18,7 @@ STEPS = transforms.Compose(
 
 
 class Pictures(data.Dataset):
-    """Ten pictures and their numbers; `seen` keeps what was handed out, for the tests to look at."""
+    """Ten pictures and their numbers; `seen` keeps what was handed out, for the tests."""
 
     def __init__(self, transform=STEPS, fresh=True, pictures=PICTURES):
         self.transform, self.fresh_samples, self.pictures = transform, fresh, pictures
