@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -30,18 +31,16 @@ class ToTensor:
     """
 
     def __call__(self, pic: Any) -> Tensor:
+        if is_image(pic) and pic.mode == "RGB":
+            bands = [_band(pic, band) for band in "RGB"]
+            return _unit_range(bands, (3, pic.height, pic.width))
         array = _pixels(pic, "ToTensor")
         if array.dtype == np.bool_ and is_image(pic):
             return Tensor(_channels_first(array, dtypes.get_default_dtype()))
         if array.dtype != np.uint8:
             return Tensor(_channels_first(array, array.dtype))
         H, W, C = array.shape
-        scaled = sample_array((C, H, W), dtypes.get_default_dtype())
-        # Reordered, converted and divided in one pass, into the loader's batch if there is one.
-        divisor = scaled.dtype.type(255)
-        planes = array.transpose(2, 0, 1)
-        np.divide(planes, divisor, out=scaled, dtype=scaled.dtype, casting="unsafe")
-        return Tensor(scaled)
+        return _unit_range(array.transpose(2, 0, 1), (C, H, W))
 
     def __repr__(self) -> str:
         return "ToTensor()"
@@ -79,6 +78,23 @@ def _pixels(pic: Any, op: str) -> np.ndarray:
             f"{type(pic).__name__}{got}. Open a file with PIL.Image.open first."
         )
     return array if array.ndim == 3 else array[:, :, None]
+
+
+def _band(image: Any, band: str) -> np.ndarray:
+    """One channel, uint8 (H, W): Pillow picks it out in half the time that NumPy takes."""
+    return np.ndarray((image.height, image.width), np.uint8, image.tobytes("raw", band))
+
+
+def _unit_range(planes: Iterable[np.ndarray], shape: tuple[int, int, int]) -> Tensor:
+    """Planes of uint8 divided by 255, in the loader's batch if there is one.
+
+    Plane by plane, so that the division finds in the cache what the conversion left there.
+    """
+    scaled = sample_array(shape, dtypes.get_default_dtype())
+    for plane, result in zip(planes, scaled, strict=True):
+        result[...] = plane
+        result /= scaled.dtype.type(255)
+    return Tensor(scaled)
 
 
 def _channels_first(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -1,0 +1,133 @@
+"""How much of Pillow's speed is left when photographs come through the loader.
+
+    python benchmarks/loader.py                  # 20,000 JPEGs; writes results/loader.json
+    python benchmarks/loader.py --count 3000     # quicker, rougher
+
+JPEGs of 200×150, cut from the shipped photograph, are decoded and resized to 224×224 in turns of
+some thousands of files: by bare Pillow in a ThreadPoolExecutor (open, convert to RGB, resize; the
+result is thrown away), then by the loader (ImageFolder, Resize, ToTensor, batches of 128) with as
+many threads. The loader does more, as it makes float32 batches. The figure is the median of the
+turns' ratios; memory is what the process holds after each turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from ladder import machine, quartiles
+from PIL import Image
+
+from minicnn import data, datasets, transforms
+
+HERE = Path(__file__).resolve().parent
+SIDE, BATCH = 224, 128
+GROUP = 32  # files that a thread of the pool takes at once, so that handing them out costs nothing
+
+
+def make_pictures(root: Path, count: int) -> None:
+    """root/cat/….jpg and root/dog/….jpg: parts of the photograph, no two of them alike."""
+    rng = np.random.default_rng(0)
+    with Image.open(datasets.sample_photo()) as photo:
+        fur = photo.convert("RGB")
+    for name in ("cat", "dog"):
+        (root / name).mkdir()
+    for i in range(count):
+        width = int(rng.integers(200, 401))
+        height = width * 3 // 4
+        left, top = rng.integers(fur.width - width + 1), rng.integers(fur.height - height + 1)
+        part = fur.crop((left, top, left + width, top + height)).resize((200, 150))
+        part.save(root / ("cat", "dog")[i % 2] / f"{i:05}.jpg", quality=85)
+
+
+def bare(paths: list[str], threads: int) -> None:
+    def read(group: list[str]) -> None:
+        for path in group:
+            with Image.open(path) as image:
+                image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+
+    groups = [paths[start : start + GROUP] for start in range(0, len(paths), GROUP)]
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(read, groups):
+            pass
+
+
+def through_loader(folder: datasets.ImageFolder, places: list[int], threads: int) -> None:
+    loader = data.DataLoader(data.Subset(folder, places), batch_size=BATCH, num_workers=threads)
+    for images, _ in loader:
+        assert images.shape[1:] == (3, SIDE, SIDE)
+
+
+def seconds(function, *arguments) -> float:
+    start = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - start
+
+
+def megabytes() -> float | None:
+    """What the process holds now; None where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def measure(folder: datasets.ImageFolder, turn: int, threads: int) -> dict:
+    rows = []
+    n = len(folder)
+    for start in range(-turn, n, turn):  # the first turn warms up
+        places = [place % n for place in range(start, start + turn)]
+        paths = [folder.samples[place][0] for place in places]
+        times = [seconds(bare, paths, threads), seconds(through_loader, folder, places, threads)]
+        if start >= 0:
+            rows.append((*times, megabytes()))
+            print(f"bare {times[0]:.2f} s, loader {times[1]:.2f} s, {rows[-1][2]} MB", flush=True)
+    slow, fast = (np.array([row[i] for row in rows]) for i in (1, 0))
+    return {
+        "bare Pillow, files/s": [round(q) for q in quartiles(turn / fast)],
+        "loader, files/s": [round(q) for q in quartiles(turn / slow)],
+        "loader over bare Pillow": [round(q, 3) for q in quartiles(fast / slow)],
+        "pairs": len(rows),
+        "resident MB after each turn": [row[2] and round(row[2]) for row in rows],
+        "peak resident MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--count", type=int, default=20_000, help="how many JPEGs")
+    parser.add_argument("--turn", type=int, default=20 * BATCH, help="files in a turn")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "loader.json")
+    arguments = parser.parse_args()
+
+    steps = transforms.Compose([transforms.Resize((SIDE, SIDE)), transforms.ToTensor()])
+    with tempfile.TemporaryDirectory() as root:
+        make_pictures(Path(root), arguments.count)
+        folder = datasets.ImageFolder(root, transform=steps)
+        load_before = os.getloadavg()
+        found = measure(folder, arguments.turn, arguments.threads)
+    result = {
+        "command": "python benchmarks/" + " ".join([Path(__file__).name, *sys.argv[1:]]),
+        "what": f"{arguments.count} JPEGs of 200×150 to {SIDE}×{SIDE}, {arguments.threads} threads "
+        f"each; turns of {arguments.turn} files, alternating; [lower quartile, median, upper]",
+        "machine": machine(),
+        "load before and after": [round(load_before[0], 1), round(os.getloadavg()[0], 1)],
+        **found,
+    }
+    arguments.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    print(json.dumps(found, indent=1))
+    print("wrote", arguments.out)
+
+
+if __name__ == "__main__":
+    main()
