@@ -41,7 +41,8 @@ class Elementwise:
         if "seed" in case:  # where all is saturated, slopes are rounding errors
             x.ravel()[:1], dy.ravel()[:1] = 0.5, 1
         x.ravel()[: len(values)] = values
-        return {"x": x, "dy": dy}
+        # At NaN the engine's gradients are torch's; of a student's kernel any is as good.
+        return {"x": x, "dy": np.where(np.isnan(x), 0, dy)}
 
 
 class ReLU(Elementwise):
