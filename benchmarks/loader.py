@@ -81,10 +81,10 @@ def megabytes() -> float | None:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def measure(folder: datasets.ImageFolder, turn: int, threads: int) -> dict:
+def measure(folder: datasets.ImageFolder, turn: int, pairs: int, threads: int) -> dict:
     rows = []
     n = len(folder)
-    for start in range(-turn, n, turn):  # the first turn warms up
+    for start in range(-turn, pairs * turn, turn):  # the first turn warms up
         places = [place % n for place in range(start, start + turn)]
         paths = [folder.samples[place][0] for place in places]
         times = [seconds(bare, paths, threads), seconds(through_loader, folder, places, threads)]
@@ -105,7 +105,8 @@ def measure(folder: datasets.ImageFolder, turn: int, threads: int) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--count", type=int, default=20_000, help="how many JPEGs")
-    parser.add_argument("--turn", type=int, default=20 * BATCH, help="files in a turn")
+    parser.add_argument("--turn", type=int, default=40 * BATCH, help="files in a turn")
+    parser.add_argument("--pairs", type=int, default=8, help="turns of each, through all files")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "loader.json")
     arguments = parser.parse_args()
@@ -115,7 +116,7 @@ def main() -> None:
         make_pictures(Path(root), arguments.count)
         folder = datasets.ImageFolder(root, transform=steps)
         load_before = os.getloadavg()
-        found = measure(folder, arguments.turn, arguments.threads)
+        found = measure(folder, arguments.turn, arguments.pairs, arguments.threads)
     result = {
         "command": "python benchmarks/" + " ".join([Path(__file__).name, *sys.argv[1:]]),
         "what": f"{arguments.count} JPEGs of 200×150 to {SIDE}×{SIDE}, {arguments.threads} threads "
