@@ -20,7 +20,9 @@ class MiniCNNError(RuntimeError):
             return text
         # "Conv2d: conv2d: ..." would say it twice; the op of another's forward stays.
         op, colon, rest = text.partition(": ")
-        said = colon and self.where.partition(" ")[0].lower().startswith(op.replace("_", ""))
+        said = colon and self.where.partition(" ")[0].lower().startswith(
+            op.replace("_", "").lower()
+        )
         return f"{self.where}: {rest if said else text}"
 
 

@@ -127,6 +127,7 @@ def test_the_sizes_that_the_course_hides():
     assert sum(p.numel() for p in model.parameters()) == sum(
         p.numel() for p in course(torch).parameters()
     )
+    assert sum(p.numel() for p in model.parameters()) == 57_014_338
     assert [*model.state_dict()] == [*course(torch).state_dict()]
     page = minicnn.summary(model, (3, 224, 224))
     shapes = {row.path: row.output_shape for row in page.rows}
@@ -135,7 +136,10 @@ def test_the_sizes_that_the_course_hides():
     assert "avgpool enlarges its input of 2×2 to 6×6" in str(page)
     assert "127×127" in str(page)
     assert minicnn.summary(model, (3, 127, 127)).rows[-1].output_shape == (1, 2)
-    with pytest.raises(ShapeError, match=r"126×300.*126 → 30 → 14 → 6 → 2 → 0.*at least 127×127"):
+    with pytest.raises(
+        ShapeError,
+        match=r"^AlexNet: an image of 126×300.*126 → 30 → 14 → 6 → 2 → 0.*at least 127×127",
+    ):
         model(minicnn.zeros(1, 3, 126, 300))
 
 

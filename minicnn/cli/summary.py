@@ -63,9 +63,9 @@ def command(
 def default_size(model: str) -> tuple[int, int, int]:
     """(C, H, W) of the images that the model called `model` is made for."""
     options = runs.model_options(model)
-    if "image_size" not in options:
+    side = options.get("image_size") or runs.recipe_of(model).image_size
+    if side is None:
         return 1, 28, 28
-    side = options["image_size"]
     return options.get("in_channels", 3), side, side
 
 

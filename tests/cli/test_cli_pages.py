@@ -119,3 +119,10 @@ def test_the_module_and_the_script_are_the_same_program():
         pytest.skip("not installed as a script here")
     out = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=60).stdout
     assert out == finished("--version").out
+
+
+def test_summary_takes_the_size_that_a_model_is_trained_at(minicnn_):
+    done = minicnn_("summary", "alexnet")
+    assert done.code == 0, done.err
+    assert "input (1, 3, 224, 224)" in done.out
+    assert "avgpool enlarges its input of 2×2 to 6×6" in done.out
