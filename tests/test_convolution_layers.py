@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers_tables import Values, compare
 from oracle import DTYPES, RUNGS, TOLERANCE, check, normal, relative_error
+from outcomes import Values, compare
 from test_convolutions import keras_pads
 
 import minicnn

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers_tables import Values, compare, tensor
 from oracle import DTYPES, check, normal
+from outcomes import Values, compare
 
 import minicnn
 from minicnn.errors import ArgumentError, DtypeError, ShapeError
@@ -248,6 +248,13 @@ def arrays_of(axes: int, case: dict, transposed: bool) -> tuple[np.ndarray, np.n
     return x.astype(x_dtype), w.astype(w_dtype), b
 
 
+def given_as(how: str, lib: Any, array: Any) -> Any:
+    """An array as a tensor of `lib`, or as what is no tensor."""
+    if array is None or how == "none":
+        return None
+    return array if how == "array" else lib.from_numpy(array)
+
+
 def taken_and_refused(
     name: str, options: dict[str, Values], order: tuple[str, ...], differs
 ) -> None:
@@ -264,7 +271,7 @@ def taken_and_refused(
     def run(lib, case):
         kinds = case["x"], case["weight"], case["bias"]
         arrays = arrays_of(axes, case, transposed)
-        return call(lib, case, *(tensor(lib, a, k) for a, k in zip(arrays, kinds, strict=True)))
+        return call(lib, case, *(given_as(k, lib, a) for a, k in zip(arrays, kinds, strict=True)))
 
     def agree(case):
         arrays = [a for a in arrays_of(axes, case, transposed) if a is not None]
