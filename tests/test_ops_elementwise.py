@@ -285,3 +285,24 @@ def test_operands_that_do_not_fit():
         np.zeros(3) + a
     with pytest.raises(TypeError):
         np.add(np.zeros(3), a)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "kept"),
+    [
+        ("add", "ab", ""), ("mul", "a", "b"), ("mul", "b", "a"), ("mul", "ab", "ab"),
+        ("truediv", "a", "b"), ("truediv", "b", "by"), ("pow", "a", "ab"), ("pow", "b", "ay"),
+        ("mod", "a", ""), ("mod", "b", "ab"), ("mul", "", ""),
+    ],
+)  # fmt: skip
+def test_only_what_the_wanted_gradients_need_is_kept(name, wanted, kept):
+    a, b = (minicnn.tensor([1.0, 2.0], requires_grad=n in wanted) for n in "ab")
+    y = getattr(operator, name)(a, b)
+    arrays = {"a": a.array, "b": b.array, "y": y.array}
+    saved = y.grad_fn.saved_tensors if wanted else (None,) * 3
+    for letter, array in zip("aby", saved, strict=True):
+        assert array is (arrays[letter] if letter in kept else None), letter
+
+
+def test_integers_of_one_shape_are_divided_as_floats():
+    check(lambda lib, a, b: a / b, np.array([1, 2, 3]), np.array([2, 4, 5]))

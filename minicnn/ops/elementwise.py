@@ -105,6 +105,10 @@ def operands(
     A number outside the range of an integer dtype wraps around, as sums and products do; in a
     comparison it stays what it is.
     """
+    if isinstance(a, Variable) and isinstance(b, Variable):
+        x, y = a.array, b.array
+        if x.dtype == y.dtype and x.shape == y.shape and (x.dtype.kind == "f" or not floating):
+            return a, b  # the usual case: the rules below take half the time of a small operation
     for x in (a, b):
         if not isinstance(x, Variable) and not dtypes.is_scalar(x):
             raise DtypeError(
@@ -162,15 +166,23 @@ def _binary(
     gradient of a needs, behind it that of b, where it is wanted. The others come as None.
     `check(name, a, b)` raises for operands, already of one dtype, that have no result.
     """
+    for_a, for_b = keep.split("|")
+    letters = {
+        (need_a, need_b): for_a * need_a + for_b * need_b
+        for need_a in (False, True)
+        for need_b in (False, True)
+    }
+    saved = {needs: tuple(letter in found for letter in "aby") for needs, found in letters.items()}
 
     class Binary(Function):
         @staticmethod
         def forward(ctx, a, b):
             y = forward(a, b)
             ctx.shapes = np.shape(a), np.shape(b)
-            wanted = zip(keep.split("|"), ctx.needs_input_grad, strict=True)
-            letters = "".join(letters for letters, need in wanted if need)
-            ctx.save_for_backward(*_kept(letters, a=a, b=b, y=y))
+            save_a, save_b, save_y = saved[ctx.needs_input_grad]
+            ctx.save_for_backward(
+                a if save_a else None, b if save_b else None, y if save_y else None
+            )
             return y
 
         @staticmethod
@@ -193,10 +205,6 @@ def _binary(
 
     function.__name__ = function.__qualname__ = name
     return function
-
-
-def _kept(keep: str, **arrays: Any) -> tuple[Any, ...]:
-    return tuple(array if letter in keep else None for letter, array in arrays.items())
 
 
 def _check_divisor(op: str, a: Any, b: Any) -> None:
@@ -286,12 +294,13 @@ def _unary(
     name: str, forward: Callable, gradient: Callable, *, keep: str, floating: bool = True
 ) -> Callable:
     """A function y(x); its gradient is one of (x, y, dy), of which `keep` names the saved."""
+    save_x, save_y = "x" in keep, "y" in keep
 
     class Unary(Function):
         @staticmethod
         def forward(ctx, x):
             y = forward(x)
-            ctx.save_for_backward(*_kept(keep, x=x, y=y))
+            ctx.save_for_backward(x if save_x else None, y if save_y else None)
             return y
 
         @staticmethod
