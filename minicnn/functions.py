@@ -36,12 +36,19 @@ def allclose(
     a: Tensor, b: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:
     """Whether |a-b| <= atol + rtol·|b| everywhere."""
+    _require_two("allclose", a, b)
     return bool(np.allclose(a.array, b.array, rtol, atol, equal_nan))
 
 
 def equal(a: Tensor, b: Tensor) -> bool:
     """Whether shapes and all elements are equal."""
+    _require_two("equal", a, b)
     return a.array.shape == b.array.shape and bool(np.all(a.array == b.array))
+
+
+def _require_two(op: str, a: Any, b: Any) -> None:
+    for x in (a, b):
+        elementwise.require_tensor(op, x)
 
 
 def is_tensor(x: Any) -> bool:
@@ -53,6 +60,7 @@ def _method(name: str) -> Callable[..., Any]:
     method = getattr(Tensor, name)
 
     def function(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        elementwise.require_tensor(name, input)
         return method(input, *args, **kwargs)
 
     function.__name__ = function.__qualname__ = name

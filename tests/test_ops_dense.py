@@ -250,11 +250,11 @@ def test_linear_refuses_what_does_not_fit():
     with pytest.raises(ShapeError, match=r"^linear: bias \(3,\).*\(4, 3\).*\(4,\)"):
         F.linear(x, w, minicnn.zeros(3))
     for found, bad in {
-        "float64, float32, float32": (x.double(), w, b),
-        "float32, float32, float64": (x, w, b.double()),
-        "int64, int64, int64": (x.long(), w.long(), b.long()),
+        "input float64, weight float32, bias float32": (x.double(), w, b),
+        "input float32, weight float32, bias float64": (x, w, b.double()),
+        "input int64, weight int64, bias int64": (x.long(), w.long(), b.long()),
     }.items():
-        with pytest.raises(DtypeError, match=rf"^linear: .*\({found}\).*\.float\(\)"):
+        with pytest.raises(DtypeError, match=rf"^linear: .*{found}\..*\.float\(\)"):
             F.linear(*bad)
 
 
@@ -345,3 +345,44 @@ def test_matmul_has_the_same_bits_at_any_number_of_threads(a, b, dtype):
     finally:
         threads.set_num_threads(before)
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (
+            lambda x: F.conv2d(x, minicnn.ones(1, 1, 2, 2).double(), minicnn.ones(1)),
+            "conv2d: got a mixture of dtypes: input float32, weight float64, bias float32. "
+            "Convert with .float() or .to(dtype).",
+        ),
+        (
+            lambda x: F.conv_transpose2d(x, minicnn.ones(1, 1, 2, 2).double()),
+            "conv_transpose2d: got a mixture of dtypes: input float32, weight float64. "
+            "Convert with .float() or .to(dtype).",
+        ),
+        (
+            lambda x: F.linear(x, minicnn.ones(2, 3), minicnn.ones(2).double()),
+            "linear: got a mixture of dtypes: input float32, weight float32, bias float64. "
+            "Convert with .float() or .to(dtype).",
+        ),
+        (
+            lambda x: F.linear(x.int(), minicnn.ones(2, 3)),
+            "linear: needs float32 or float64, got input int32, weight float32. "
+            "Convert with .float().",
+        ),
+        (
+            lambda x: x @ minicnn.ones(3, 2).long(),
+            "matmul: got a mixture of dtypes: input float32, other int64. "
+            "Convert with .float() or .to(dtype).",
+        ),
+        (
+            lambda x: F.batch_norm(x, minicnn.zeros(1), minicnn.ones(1).double()),
+            "batch_norm: got a mixture of dtypes: input float32, running_mean float32, "
+            "running_var float64. Convert with .float() or .to(dtype).",
+        ),
+    ],
+)
+def test_a_mixture_of_dtypes_is_told_by_the_arguments_names(ask, message):
+    with pytest.raises(DtypeError) as caught:
+        ask(minicnn.ones(2, 1, 3, 3))
+    assert str(caught.value) == message

@@ -255,6 +255,12 @@ def test_what_is_no_tensor_is_refused_by_every_function_in_the_same_words(value)
     calls |= {
         name: lambda F, n=name: getattr(F, n)(value, 0) for name in ("softmax", "log_softmax")
     }
+    calls |= {
+        "pad": lambda F: F.pad(value, (1, 1)),
+        "interpolate": lambda F: F.interpolate(value, 3),
+        "conv2d": lambda F: F.conv2d(minicnn.zeros(1, 2, 3, 3), value),
+        "linear": lambda F: F.linear(minicnn.zeros(3), value),
+    }
     for name, ask in calls.items():
         with pytest.raises(DtypeError, match=rf"^{name}: expected a Tensor, got .*minicnn\.tensor"):
             ask(minicnn.nn.functional)

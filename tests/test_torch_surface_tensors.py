@@ -12,7 +12,8 @@ from oracle import distinct, normal
 from outcomes import combinations, same_outcome, table, unreadable
 
 import minicnn
-from minicnn.errors import MiniCNNError
+from minicnn import functions
+from minicnn.errors import ArgumentError, DtypeError, MiniCNNError
 
 SHAPES = [(3, 4), (2, 3, 4), (4,), (), (0, 3), (2, 0)]
 DIMS = [0, 1, -1, 2, -3, (0, 1), (0, -1), (0, 0), None, 1.5, "a", [1]]
@@ -204,6 +205,41 @@ def test_functions_of_any_dtype(name):
 def test_clamp():
     limits = [None, -0.5, 0.5, 2, "a"]
     table({"min": limits, "max": limits}, method("clamp"), x_of(3, 4))
+
+
+METHODS = [  # free functions made of Tensor's methods
+    name
+    for name, function in vars(functions).items()
+    if getattr(function, "__module__", "") == functions.__name__
+    and function.__code__.co_name == "function"
+]
+
+
+@pytest.mark.parametrize("value", [None, [1.0, 2.0], np.ones((2, 2), np.float32)], ids=type)
+def test_what_is_no_tensor_is_refused_by_every_free_function_in_the_same_words(value):
+    assert len(METHODS) > 50
+    x = minicnn.ones(2, 2)
+    calls = {name: lambda name=name: getattr(minicnn, name)(value) for name in METHODS}
+    calls |= {
+        "matmul": lambda: minicnn.matmul(x, value),
+        "mm": lambda: x.mm(value),
+        "bmm": lambda: minicnn.ones(1, 2, 2).bmm(value),
+        "dot": lambda: x[0].dot(value),
+        "allclose": lambda: minicnn.allclose(x, value),
+        "equal": lambda: minicnn.equal(value, x),
+        "cat": lambda: minicnn.cat([x, value]),
+        "stack": lambda: minicnn.stack([value]),
+    }
+    for name, ask in calls.items():
+        with pytest.raises(DtypeError, match=rf"^{name}: expected a Tensor, got .*minicnn\.tensor"):
+            ask()
+
+
+def test_lists_and_dimensions_that_are_none_are_refused_in_words():
+    with pytest.raises(DtypeError, match=r"^cat: expected a list of Tensors, got NoneType\. Use"):
+        minicnn.cat(None)
+    with pytest.raises(ArgumentError, match=r"^softmax: dim must be an integer, got array"):
+        minicnn.softmax(minicnn.ones(2, 2), np.ones(2))
 
 
 # -------------------------------------------------------------------------- optimizers, schedulers

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.autograd import Variable
-from minicnn.kernels.errors import DtypeError, ShapeError
+from minicnn.kernels.errors import ShapeError
 from minicnn.ops import activation, choice, elementwise, linear
 
 if TYPE_CHECKING:
@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 def _require_rank(op: str, rank: int, *operands: Any) -> None:
     for x in operands:
-        if not isinstance(x, Variable):
-            raise DtypeError(
-                f"{op}: expected a Tensor, got {type(x).__name__}. Use minicnn.tensor(...)."
-            )
+        elementwise.require_tensor(op, x)
         if x.array.ndim != rank:
             raise ShapeError(
                 f"{op}: needs {rank} dimensions, got shape {x.array.shape}. Use @ for any rank."
@@ -151,6 +148,7 @@ class Arithmetic(Variable):
 
     def dot(self, other: Tensor) -> Tensor:
         """The inner product of two vectors."""
+        elementwise.require_tensor("dot", other)
         if self.ndim != 1 or other.ndim != 1:
             raise ShapeError(
                 f"dot: expected two vectors, got shapes {self.array.shape} and {other.array.shape}."

@@ -145,7 +145,7 @@ def convolve(
 ) -> Any:
     """conv1d, conv2d or conv3d by the number of axes, with any padding of `minicnn.ops.pad`."""
     op = f"conv{axes}d"
-    require_float(op, input, weight, bias)
+    require_float(op, input, weight=weight, bias=bias)
     strides = integers(stride, axes, "stride", op=op)
     named = shapes.padding_argument(padding, axes, op=op)
     dilations = integers(dilation, axes, "dilation", op=op)

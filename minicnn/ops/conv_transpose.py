@@ -66,7 +66,7 @@ def transposed(
 ) -> Any:
     """conv_transpose1d or conv_transpose2d by the number of axes."""
     op = f"conv_transpose{axes}d"
-    require_float(op, input, weight, bias)
+    require_float(op, input, weight=weight, bias=bias)
     strides = integers(stride, axes, "stride", op=op)
     paddings = integers(padding, axes, "padding", op=op)
     extra = integers(output_padding, axes, "output_padding", op=op)

@@ -66,24 +66,37 @@ def require_tensor(op: str, x: Any) -> None:
         )
 
 
-def require_float(op: str, *operands: Variable | None) -> None:
-    """Raise unless all operands have one and the same dtype, float32 or float64.
+def require_float(op: str, input: Any, **others: Any) -> None:
+    """Raise unless all are Tensors of one dtype, float32 or float64; a `bias` may be None.
 
-    The third, a bias, may be None.
+    The others come under the names that the error shall give them.
     """
-    for i, x in enumerate(operands):
-        if not isinstance(x, Variable) and (i < 2 or x is not None):
-            raise DtypeError(
-                f"{op}: expected a Tensor, got {type(x).__name__}. Wrap it in minicnn.tensor(...)."
-            )
-    found = [x.array.dtype for x in operands if x is not None]
-    if found[0] not in (dtypes.float32, dtypes.float64) or any(d != found[0] for d in found):
-        names = ", ".join(str(d) for d in found)
-        what = "a mixture of dtypes" if len(set(found)) > 1 else "a dtype it does not take"
+    tensors = {"input": input, **others}
+    if others.get("bias", ...) is None:
+        del tensors["bias"]
+    for x in tensors.values():
+        require_tensor(op, x)
+    dtype = input.array.dtype
+    if dtype in (dtypes.float32, dtypes.float64):
+        require_one_dtype(op, **tensors)
+    else:
         raise DtypeError(
-            f"{op}: got {what} ({names}); it needs float32 or float64, the same for all operands. "
+            f"{op}: needs float32 or float64, got {_with_dtypes(tensors)}. Convert with .float()."
+        )
+
+
+def require_one_dtype(op: str, **tensors: Variable) -> None:
+    """Raise, naming each, unless all have the same dtype."""
+    first, *rest = tensors.values()
+    if any(x.array.dtype != first.array.dtype for x in rest):
+        raise DtypeError(
+            f"{op}: got a mixture of dtypes: {_with_dtypes(tensors)}. "
             "Convert with .float() or .to(dtype)."
         )
+
+
+def _with_dtypes(tensors: dict[str, Variable]) -> str:
+    return ", ".join(f"{name} {x.array.dtype}" for name, x in tensors.items())
 
 
 def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:

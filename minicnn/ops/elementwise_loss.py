@@ -61,7 +61,7 @@ def binary_cross_entropy(
     require_tensors(op, input=input, target=target)
     reduction = reduction_of(op, reduction, size_average, reduce)
     _require_one_shape(op, input, target)
-    require_float(op, input, target)
+    require_float(op, input, target=target)
     for name, array in (("input", input.array), ("target", target.array)):
         outside = ~((array >= 0) & (array <= 1))  # NaN is outside too
         if outside.any():
@@ -131,7 +131,7 @@ def binary_cross_entropy_with_logits(
     if not dtypes.is_floating(target.array.dtype):
         raise DtypeError(
             f"{op}: the target must be floating-point, got {target.array.dtype}. "
-            " Convert with .float()."
+            "Convert with .float()."
         )
     require_float(op, input)
     dtype = dtypes.result_type(input.array, target.array)

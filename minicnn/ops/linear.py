@@ -9,9 +9,14 @@ import numpy as np
 
 from minicnn.autograd import Function, Variable
 from minicnn.kernels import gemm, namespace
-from minicnn.kernels.errors import DtypeError, ShapeError
+from minicnn.kernels.errors import ShapeError
 from minicnn.kernels.threads import single_threaded_blas
-from minicnn.ops.elementwise import require_float, unbroadcast
+from minicnn.ops.elementwise import (
+    require_float,
+    require_one_dtype,
+    require_tensor,
+    unbroadcast,
+)
 from minicnn.ops.shaping import reshape
 
 
@@ -45,7 +50,7 @@ class LinearFunction(Function):
 def linear(input: Variable, weight: Variable, bias: Variable | None = None) -> Any:
     """x·Wᵀ + b over the last axis: `input` (…, I), `weight` (O, I) or (I,), `bias` (O,) or ()."""
     op = "linear"
-    require_float(op, input, weight, bias)
+    require_float(op, input, weight=weight, bias=bias)
     x_shape, w_shape = input.array.shape, weight.array.shape
     if not x_shape or len(w_shape) not in (1, 2) or x_shape[-1] != w_shape[-1]:
         raise ShapeError(
@@ -106,15 +111,8 @@ def _product(a: Any, b: Any) -> Any:
 def matmul(a: Variable, b: Variable) -> Any:
     """The matrix product, with vectors and batches as NumPy and PyTorch treat them."""
     for x in (a, b):
-        if not isinstance(x, Variable):
-            raise DtypeError(
-                f"matmul: expected a Tensor, got {type(x).__name__}. Use minicnn.tensor(...)."
-            )
-    if a.array.dtype != b.array.dtype:
-        raise DtypeError(
-            f"matmul: got a mixture of dtypes ({a.array.dtype}, {b.array.dtype}). "
-            "Convert with .to(dtype)."
-        )
+        require_tensor("matmul", x)
+    require_one_dtype("matmul", input=a, other=b)
     shape_a, shape_b = a.array.shape, b.array.shape
     if not shape_a or not shape_b:
         raise ShapeError(

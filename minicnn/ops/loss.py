@@ -310,7 +310,7 @@ def require_tensors(op: str, **operands: Any) -> None:
         if not isinstance(operand, Variable):
             raise DtypeError(
                 f"{op}: {name} must be a Tensor, got {type(operand).__name__}. "
-                " Wrap it in minicnn.tensor(...)."
+                "Wrap it in minicnn.tensor(...)."
             )
 
 

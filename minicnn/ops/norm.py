@@ -101,13 +101,13 @@ def batch_norm(
     reducing internal covariate shift".
     """
     op = "batch_norm"
-    vectors = running_mean, running_var, weight, bias
-    require_float(op, input, *(vector for vector in vectors if vector is not None))
+    vectors = {
+        "running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias,
+    }  # fmt: skip
+    require_float(op, input, **{name: v for name, v in vectors.items() if v is not None})
     training = flag(training, "training", op=op)
     momentum, eps = number(momentum, "momentum", op=op), number(eps, "eps", op=op)
-    _check_shapes(
-        op, input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
-    )
+    _check_shapes(op, input, **vectors)
     _check_statistics(op, running_mean, running_var, training)
     if eps < 0 or (training and eps == 0):
         least = "above 0 in training" if training else "at least 0"

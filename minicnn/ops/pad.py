@@ -17,6 +17,7 @@ from minicnn import dtypes
 from minicnn.autograd import Variable
 from minicnn.kernels.errors import ArgumentError, DtypeError, ShapeError
 from minicnn.kernels.shapes import Pair, integer
+from minicnn.ops.elementwise import require_tensor
 from minicnn.ops.gather import Picks, Shape, pick
 
 
@@ -46,10 +47,7 @@ def pad(
         ArgumentError, ShapeError, DtypeError: as PyTorch refuses; also a "circular" pad larger
             than what is left after cutting, where PyTorch may return unwritten memory.
     """
-    if not isinstance(input, Variable):
-        raise DtypeError(
-            f"pad: expected a Tensor, got {type(input).__name__}. Wrap it in minicnn.tensor(...)."
-        )
+    require_tensor("pad", input)
     x, pairs, number = input.array, _pairs(pad, input.array.ndim), _number(value)
     rule = _rules.get(mode) if isinstance(mode, str) else None
     if rule is None:

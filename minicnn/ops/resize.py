@@ -26,7 +26,7 @@ from minicnn.autograd import Function, Variable
 from minicnn.kernels.errors import ArgumentError, DtypeError, ShapeError
 from minicnn.kernels.shapes import flag, integer
 from minicnn.ops.adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d
-from minicnn.ops.elementwise import cast
+from minicnn.ops.elementwise import cast, require_tensor
 from minicnn.ops.gather import pick
 from minicnn.ops.shaping import c_order, reshape
 
@@ -201,9 +201,7 @@ def _check_mode(mode: Any, antialias: Any) -> None:
 
 
 def _check_input(x: Any, mode: str) -> None:
-    if not isinstance(x, Variable):
-        problem = f"expected a Tensor, got {type(x).__name__}"
-        _fail(problem, "Wrap it in minicnn.tensor(...).", DtypeError)
+    require_tensor(_OP, x)
     shape, dtype = x.array.shape, x.array.dtype
     if len(shape) not in _RANKS[mode]:
         axes = " or ".join(_AXES[rank] for rank in _RANKS[mode])

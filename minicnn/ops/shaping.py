@@ -11,11 +11,13 @@ import numpy as np
 from minicnn import dtypes
 from minicnn.autograd import Function, Variable
 from minicnn.kernels.errors import ArgumentError, DtypeError, ShapeError
+from minicnn.ops.elementwise import cast, require_tensor
 
 
 def normalize_axis(op: str, axis: int, ndim: int) -> int:
     """`axis` counted from the front; negative ones count from the back."""
-    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
+    many = getattr(axis, "ndim", 0)  # an array of several numbers has an __index__, too
+    if isinstance(axis, bool) or many or not hasattr(axis, "__index__"):
         raise ArgumentError(f"{op}: dim must be an integer, got {axis!r}. Use dim=-1 for the last.")
     if not -max(ndim, 1) <= axis < max(ndim, 1):
         raise ShapeError(
@@ -234,23 +236,22 @@ class CatFunction(Function):
 
 
 def _sequence(op: str, tensors: Sequence[Variable]) -> list[Variable]:
+    if not hasattr(tensors, "__iter__"):
+        raise DtypeError(
+            f"{op}: expected a list of Tensors, got {type(tensors).__name__}. Use [a, b]."
+        )
     found = list(tensors)
     if not found:
         raise ShapeError(
             f"{op}: expected at least one tensor, got none. Give it a list of tensors."
         )
     for x in found:
-        if not isinstance(x, Variable):
-            raise DtypeError(
-                f"{op}: expected Tensors, got {type(x).__name__}. Wrap it in minicnn.tensor(...)."
-            )
+        require_tensor(op, x)
     return found
 
 
 def cat(tensors: Sequence[Variable], axis: int = 0) -> Any:
     """Tensors joined along an existing axis; all other sizes must agree."""
-    from minicnn.ops.elementwise import cast  # it imports this module
-
     found = _sequence("cat", tensors)
     dtype = dtypes.result_type(*(x.array for x in found))
     # As in PyTorch an empty vector joins anything: what a loop starts to collect with.
