@@ -10,6 +10,7 @@ import numpy as np
 from minicnn import dtypes
 from minicnn.autograd import Function, Variable
 from minicnn.kernels.errors import ArgumentError, DtypeError
+from minicnn.kernels.shapes import number
 from minicnn.ops.elementwise import cast, require_tensor
 from minicnn.ops.shaping import c_order
 
@@ -89,8 +90,8 @@ def relu6(input: Variable, inplace: bool = False) -> Any:
 
 def _limited(op: str, x: Variable, low: float, high: float) -> Any:
     require_tensor(op, x)
-    for limit in (low, high):
-        _number(op, limit)
+    for name, limit in (("min_val", low), ("max_val", high)):
+        number(limit, name, op=op)
     if low > high:
         raise ArgumentError(f"{op}: min_val {low} is larger than max_val {high}. Swap them.")
     _refuse_bool(op, x)
@@ -101,13 +102,13 @@ def _limited(op: str, x: Variable, low: float, high: float) -> Any:
 
 def leaky_relu(input: Variable, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """x where x > 0, else negative_slope·x. Source: Maas, Hannun & Ng 2013."""
-    slope = _number("leaky_relu", negative_slope)
+    slope = number(negative_slope, "negative_slope", op="leaky_relu")
     return _leaky_relu(_floating("leaky_relu", input), slope)
 
 
 def elu(input: Variable, alpha: float = 1.0, inplace: bool = False) -> Any:
     """x where x > 0, else alpha·(exp(x) - 1). Source: Clevert, Unterthiner & Hochreiter 2016."""
-    alpha = _number("elu", alpha)
+    alpha = number(alpha, "alpha", op="elu")
     return _elu(_floating("elu", input), alpha)
 
 
@@ -140,15 +141,6 @@ def gelu(input: Variable, *, approximate: str = "none") -> Any:
 
 
 # ------------------------------------------------------------------------------ checks
-
-
-def _number(op: str, option: Any) -> float:
-    if not dtypes.is_scalar(option):
-        raise ArgumentError(
-            f"{op}: expected a number, got a {type(option).__name__}: {option!r}. "
-            "Leave it out to take the default."
-        )
-    return float(option)
 
 
 def _floating(op: str, x: Variable) -> Variable:
