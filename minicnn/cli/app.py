@@ -38,6 +38,7 @@ SECTIONS = {
     },
     "This machine": {
         "doctor": "What was found here: versions, threads, SIMD, caches.",
+        "bench": "How fast each rung is here; against other frameworks.",
     },
 }
 

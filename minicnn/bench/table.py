@@ -1,0 +1,81 @@
+"""A result as text of at most 100 columns: a case's line, then one for each contender."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from minicnn.bench.figures import geometric_mean
+
+WIDTHS = (16, 10, 17, 9, 7, 9, 22)
+NONE = "–"
+
+
+def lines_of(result: dict[str, Any]) -> Iterator[str]:
+    """The table, the summary, and what went wrong."""
+    yield _row("", "ms", "(quartiles)", "GFLOP/s", "GB/s", "of roof", f"× {result['baseline']}")
+    for case in result["cases"]:
+        yield case["key"]
+        for name, figures in case["contenders"].items():
+            yield _contender(name, figures, name == result["baseline"])
+    yield ""
+    yield from summary(result)
+
+
+def summary(result: dict[str, Any]) -> Iterator[str]:
+    """Peaks; each contender's mean ratio and worst case; problems."""
+    fma, copy = result["peaks"]["fma GFLOP/s"], result["peaks"]["copy GB/s"]
+    threads = result["settings"]["threads"]
+    if fma and copy:
+        yield (
+            f"peaks on {threads} thread{'s' * (threads > 1)}: {fma[1]:.0f} GFLOP/s of fused "
+            f"multiply-adds, {copy[1]:.1f} GB/s of copying"
+        )
+    for name in result["contenders"]:
+        ratios = {
+            case["key"]: case["contenders"][name]["ratio"][1]
+            for case in result["cases"]
+            if "ratio" in case["contenders"].get(name, {})
+        }
+        if ratios and name != result["baseline"]:
+            worst = min(ratios, key=lambda key: ratios[key])
+            yield (
+                f"{name}: {geometric_mean([*ratios.values()]):.2f}× {result['baseline']} "
+                f"(geometric mean of {len(ratios)}); worst {ratios[worst]:.2f}× in {worst}"
+            )
+    if not result["complete"]:
+        asked = result["settings"]["rounds"]
+        yield f"stopped after {result['rounds']} of {asked} rounds"
+    yield from result["problems"]
+
+
+def _contender(name: str, figures: dict[str, Any], is_baseline: bool) -> str:
+    if "ms" not in figures:
+        return f"  {name:<{WIDTHS[0] - 2}}{figures.get('problem') or 'not measured'}"
+    low, median, high = figures["ms"]
+    roof = NONE
+    if "roof" in figures:
+        roof = f"{100 * figures['share of roof']:.0f} % {figures['roof'][0]}"
+    ratio = NONE
+    if "ratio" in figures:
+        a, b, c = figures["ratio"]
+        ratio = "1" if is_baseline else f"{b:.2f} ({a:.2f}–{c:.2f})"
+    speed = f"{figures['GFLOP/s']:.1f}" if figures["GFLOP/s"] else NONE
+    share = figures.get("share computed", 1)
+    mark = f" *1/{round(1 / share)}" if share != 1 else ""
+    return _row(
+        f"  {name}{mark}", number(median), f"({number(low)}–{number(high)})",
+        speed, f"{figures['GB/s']:.1f}", roof, ratio,
+    )  # fmt: skip
+
+
+def number(value: float) -> str:
+    """Four significant digits, without an exponent: 0.01234, 1.234, 123.4, 12340."""
+    if value >= 1000:
+        return f"{value:.0f}"
+    return f"{value:#.4g}" if value >= 1e-3 else f"{value:.5f}"
+
+
+def _row(first: str, *cells: str) -> str:
+    right = "".join(cell.rjust(width) for cell, width in zip(cells, WIDTHS[1:], strict=True))
+    return f"{first:<{WIDTHS[0]}}{right}"
