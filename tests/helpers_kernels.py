@@ -44,8 +44,8 @@ def assert_agree(got: Mapping[str, Any], want: Mapping[str, Any], source: str) -
 class Strict:
     """A rung whose every call is also held to what the contract promises of all kernels.
 
-    Inputs stay as they were; results are fresh, C-contiguous and of the input's dtype; `out` is
-    filled, whatever was in it, with the same bits, and returned.
+    Inputs stay as they were; results are fresh, C-contiguous and of the input's dtype, or of that
+    which is asked for; `out` is filled, whatever was in it, with the same bits, and returned.
     """
 
     def __init__(self, rung: str) -> None:
@@ -57,13 +57,14 @@ class Strict:
 
         def call(*args: Any) -> Any:
             arrays = [a for a in args if isinstance(a, np.ndarray)]
+            named = [a for a in args if isinstance(a, np.dtype)]
             before = [a.copy() for a in arrays]
             result = kernel(*args)
             for a, b in zip(arrays, before, strict=True):
                 np.testing.assert_array_equal(a, b, f"{name} changed its input")
             for r in result if isinstance(result, tuple) else (result,):
                 assert r.flags.c_contiguous, name
-                assert r.dtype in (arrays[0].dtype, np.int32), name
+                assert r.dtype in (named or [arrays[0].dtype, np.int32]), name
                 assert not any(np.may_share_memory(r, a) for a in arrays), name
             if "out" in inspect.signature(kernel).parameters:
                 out = np.full_like(result, np.nan)

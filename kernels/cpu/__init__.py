@@ -35,6 +35,7 @@ from .bilinear import bilinear2d, bilinear2d_grad
 from .conv import conv2d, conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad
 from .dropout import dropout, philox
 from .gather import gather2d, gather2d_grad
+from .image import unit_planes
 from .linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
 from .norm import batch_moments, batch_norm, batch_norm_input_grad, batch_norm_weight_grad
@@ -100,6 +101,7 @@ __all__ = [
     "tanh",
     "tanh_grad",
     "unfold",
+    "unit_planes",
     "warm",
 ]
 
@@ -113,6 +115,8 @@ def warm(dtype: Any = np.float32) -> None:
     conv2d_bias_grad(y)
     fold(unfold(x, pair, pair, (0, 0), pair), x.shape, pair, pair, (0, 0), pair)
     picks, between = np.arange(4, dtype=np.int32), np.arange(4, dtype=dtype)
+    for bytes_a_pixel in (3, 4):
+        unit_planes(np.zeros((2, 2, bytes_a_pixel), np.uint8), 3, dtype)
     gather2d_grad(gather2d(x, picks, picks, 0), picks, picks, x.shape)
     bilinear2d_grad(bilinear2d(x, between, between), between, between, x.shape)
     pooled, places = max_pool2d(x, (2, 2), (2, 2), (0, 0), pair, False)

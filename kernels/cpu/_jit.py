@@ -2,6 +2,7 @@
 
     @jit        a function that other compiled functions call
     @kernel     a function that Python calls, and that runs on several threads
+    @serial     a function that Python calls, and that runs on the calling thread alone
     take        how a thread gets its next task
 
 A compiled function is machine code for the argument types it met, kept on disk so that the next
@@ -84,6 +85,15 @@ def kernel(function: Callable[..., Any]) -> Callable[..., None]:
     return launch
 
 
+def serial(function: Callable[..., Any]) -> Callable[..., None]:
+    """Compile a function that runs on the thread that calls it, beside other Python threads.
+
+    Any number of threads may call it at once: it launches none, so it needs no lock. A read-only
+    array is another type than a writeable one, for which Numba compiles a further version.
+    """
+    return _compiled(function, parallel=False, flags=_CONTRACT, nogil=True)
+
+
 @intrinsic
 def take(typing_context: Any, team: Any) -> Any:
     """Return 0, 1, 2, ...: the next task that no member of the team has taken yet.
@@ -129,9 +139,11 @@ def _threads_of_numba() -> int:
     return numba.get_num_threads()
 
 
-def _compiled(function: Callable[..., Any], parallel: bool, flags: frozenset[str]) -> Any:
+def _compiled(
+    function: Callable[..., Any], parallel: bool, flags: frozenset[str], nogil: bool = False
+) -> Any:
     dispatcher = numba.njit(
-        parallel=parallel, fastmath=set(flags), error_model="numpy", boundscheck=False
+        parallel=parallel, fastmath=set(flags), error_model="numpy", boundscheck=False, nogil=nogil
     )(function)
     code = function.__code__
     identity = code.co_filename, code.co_firstlineno, function.__qualname__

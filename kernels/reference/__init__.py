@@ -36,6 +36,7 @@ from .bilinear import bilinear2d, bilinear2d_grad
 from .conv import conv2d, conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad
 from .dropout import dropout, philox
 from .gather import gather2d, gather2d_grad
+from .image import unit_planes
 from .linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
 from .norm import batch_moments, batch_norm, batch_norm_input_grad, batch_norm_weight_grad
@@ -99,4 +100,5 @@ __all__ = [
     "tanh",
     "tanh_grad",
     "unfold",
+    "unit_planes",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from minicnn import dtypes
 from minicnn.data.slots import sample_array
 from minicnn.errors import ArgumentError, DataError, DtypeError, ShapeError
+from minicnn.kernels import current_backend
 from minicnn.tensor import Tensor
 from minicnn.transforms.arguments import is_image
 
@@ -32,15 +32,13 @@ class ToTensor:
 
     def __call__(self, pic: Any) -> Tensor:
         if is_image(pic) and pic.mode == "RGB":
-            bands = [_band(pic, band) for band in "RGB"]
-            return _unit_range(bands, (3, pic.height, pic.width))
+            return _unit_range(_words(pic), 3)
         array = _pixels(pic, "ToTensor")
         if array.dtype == np.bool_ and is_image(pic):
             return Tensor(_channels_first(array, dtypes.get_default_dtype()))
         if array.dtype != np.uint8:
             return Tensor(_channels_first(array, array.dtype))
-        H, W, C = array.shape
-        return _unit_range(array.transpose(2, 0, 1), (C, H, W))
+        return _unit_range(np.ascontiguousarray(array), array.shape[2])
 
     def __repr__(self) -> str:
         return "ToTensor()"
@@ -80,21 +78,20 @@ def _pixels(pic: Any, op: str) -> np.ndarray:
     return array if array.ndim == 3 else array[:, :, None]
 
 
-def _band(image: Any, band: str) -> np.ndarray:
-    """One channel, uint8 (H, W): Pillow picks it out in half the time that NumPy takes."""
-    return np.ndarray((image.height, image.width), np.uint8, image.tobytes("raw", band))
+def _words(image: Any) -> np.ndarray:
+    """The pixels of an RGB image as Pillow keeps them, (H, W, 4), the last byte unused.
 
-
-def _unit_range(planes: Iterable[np.ndarray], shape: tuple[int, int, int]) -> Tensor:
-    """Planes of uint8 divided by 255, in the loader's batch if there is one.
-
-    Plane by plane, so that the division finds in the cache what the conversion left there.
+    A copy without rearrangement, in half the time that packing to three bytes takes.
     """
-    scaled = sample_array(shape, dtypes.get_default_dtype())
-    for plane, result in zip(planes, scaled, strict=True):
-        result[...] = plane
-        result /= scaled.dtype.type(255)
-    return Tensor(scaled)
+    pixels = image.tobytes("raw", "RGBX")
+    return np.ndarray((image.height, image.width, 4), np.uint8, pixels)
+
+
+def _unit_range(pixels: np.ndarray, channels: int) -> Tensor:
+    """Bytes (H, W, …) divided by 255, as planes in the loader's batch if there is one."""
+    dtype = dtypes.get_default_dtype()
+    planes = sample_array((channels, *pixels.shape[:2]), dtype)
+    return Tensor(current_backend().unit_planes(pixels, channels, dtype, out=planes))
 
 
 def _channels_first(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
