@@ -46,10 +46,10 @@ class Job:
         self.classes = sources.classes_of(self.validation)
         size = self.validation[0][0].shape
         self.size = (size[0], size[1], size[2])
-        # The built-in images lie in memory: threads would only get into each other's way.
-        self.workers = (threads.get_num_threads() if workers is None else workers) * (
-            source.is_folder or settings.image_size is not None
-        )
+        # Built-in images of their own size lie in memory: threads would get in each other's way.
+        ready = not source.is_folder and settings.image_size is None
+        wanted = threads.get_num_threads() if workers is None else workers
+        self.workers = 0 if ready else wanted
 
         minicnn.manual_seed(settings.seed)
         model = self.new_model()

@@ -127,29 +127,34 @@ def _divided(folder: Path) -> dict[str, Path]:
 # --------------------------------------------------------------------------------- of any dataset
 
 
+def chosen(dataset: Any) -> tuple[Any, np.ndarray]:
+    """The dataset beneath all Subsets, and the indices of the samples that they choose of it."""
+    if not isinstance(dataset, Subset):
+        return dataset, np.arange(len(dataset))
+    whole, indices = chosen(dataset.dataset)
+    return whole, indices[list(dataset.indices)]
+
+
 def skipped(*parts: Any) -> dict[str, str]:
-    """The files of these parts that were left out or replaced, and why."""
+    """The files of these parts that were left out or replaced, and why; None is no part."""
     found: dict[str, str] = {}
     for part in parts:
-        while isinstance(part, Subset):
-            part = part.dataset
-        found |= getattr(part, "skipped", {})
+        if part is not None:
+            found |= getattr(chosen(part)[0], "skipped", {})
     return found
 
 
 def classes_of(dataset: Any) -> list[str]:
     """The names of its classes, by label."""
-    while isinstance(dataset, Subset):
-        dataset = dataset.dataset
-    return list(dataset.classes)
+    return list(chosen(dataset)[0].classes)
 
 
 def labels_of(dataset: Any) -> np.ndarray:
     """The labels of all its samples, without reading an image."""
-    if isinstance(dataset, Subset):
-        return labels_of(dataset.dataset)[list(dataset.indices)]
-    targets = dataset.targets
-    return targets.numpy() if hasattr(targets, "numpy") else np.asarray(targets)
+    whole, indices = chosen(dataset)
+    targets = whole.targets
+    labels = targets.numpy() if hasattr(targets, "numpy") else np.asarray(targets)
+    return labels[indices]
 
 
 def first_images(dataset: Any, count: int) -> Any:
