@@ -19,6 +19,7 @@ from minicnn import autograd, random
 from minicnn.errors import ArgumentError
 from minicnn.kernels import use_backend
 from minicnn.nn.module import Module
+from minicnn.nn.pool import AdaptivePool
 from minicnn.shapes_only import Field, ShapesBackend
 
 # ------------------------------------------------------------------------------- the public face
@@ -215,7 +216,7 @@ class _Recorder:
     def _note_enlargement(self, path: str, module: Any, args: Any, output: Any) -> None:
         """An adaptive pooling may also grow the map, which its name does not tell."""
         before, after = _first_shape(args)[2:], _first_shape(output)[2:]
-        adaptive = type(module).__name__.startswith("Adaptive") and before
+        adaptive = isinstance(module, AdaptivePool) and before
         if adaptive and before != after and all(map(operator.le, before, after)):
             small, large = ("×".join(map(str, size)) for size in (before, after))
             self.notes.append(f"{path} enlarges its input of {small} to {large}: values repeat")

@@ -203,3 +203,18 @@ def test_float64_models_are_asked_in_float64():
     table = summary(nn.Conv2d(1, 1, 3).double(), (1, 5, 5))
     assert table.dtype == "float64"
     assert table.rows[0].im2col_bytes == 8 * 9 * 9
+
+
+def test_only_an_adaptive_pooling_that_enlarges_is_noted_whatever_its_name():
+    class Named(nn.AdaptiveMaxPool2d):
+        """A student's own name for it."""
+
+    class AdaptiveTwin(nn.Upsample):
+        """A name that begins like theirs."""
+
+    def notes(layer):
+        return summary(nn.Sequential(nn.Conv2d(1, 1, 3), layer), (1, 6, 6)).notes
+
+    assert notes(Named(7)) == ("1 enlarges its input of 4×4 to 7×7: values repeat",)
+    assert notes(Named(2)) == ()
+    assert notes(AdaptiveTwin(scale_factor=2)) == ()

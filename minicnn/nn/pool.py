@@ -121,8 +121,8 @@ class AvgPool2d(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class _AdaptiveAvgPool(Module):
-    """What the adaptive averages share."""
+class AdaptivePool(Module):
+    """What all adaptive pooling layers share."""
 
     def __init__(self, output_size: OutputSize) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class _AdaptiveAvgPool(Module):
         return f"output_size={self.output_size}"
 
 
-class AdaptiveAvgPool1d(_AdaptiveAvgPool):
+class AdaptiveAvgPool1d(AdaptivePool):
     """Means of windows that share a row out; see `nn.functional.adaptive_avg_pool1d`."""
 
     def forward(self, input: Tensor) -> Any:
@@ -141,7 +141,7 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
         return F.adaptive_avg_pool1d(input, self.output_size)
 
 
-class AdaptiveAvgPool2d(_AdaptiveAvgPool):
+class AdaptiveAvgPool2d(AdaptivePool):
     """Means of windows that share the image out; see `nn.functional.adaptive_avg_pool2d`."""
 
     def forward(self, input: Tensor) -> Any:
@@ -149,7 +149,7 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
         return F.adaptive_avg_pool2d(input, self.output_size)
 
 
-class _AdaptiveMaxPool(_AdaptiveAvgPool):
+class _AdaptiveMaxPool(AdaptivePool):
     """What the adaptive maxima share."""
 
     def __init__(self, output_size: OutputSize, return_indices: bool = False) -> None:
