@@ -80,8 +80,15 @@ class Summary:
         """The rows as plain dicts, for a CSV or a data frame."""
         return [asdict(row) for row in self.rows]
 
+    def table(self, width: int = 100) -> str:
+        """The rows and totals as text, in at most `width` columns if they can be said in them.
+
+        What is too wide gets headings for the paths, then 11 for 11×11, then shapes without N.
+        """
+        return _table(self, width)
+
     def __str__(self) -> str:
-        return _table(self)
+        return self.table()
 
     __repr__ = __str__
 
@@ -260,22 +267,32 @@ def _left_as_found(model: Any) -> Iterator[None]:
 # ---------------------------------------------------------------------------------------- printing
 
 
-def _table(s: Summary) -> str:
+# Ways to say the same in fewer columns, taken in this order until a table is narrow enough.
+_SHORTER = ("paths below headings", "squares as one number", "shapes per image")
+
+
+def _table(s: Summary, width: int) -> str:
     """The rows in aligned columns, the totals below."""
-    names = ("layer", "type", "output shape", "params", "trained", "MACs", "sees", "im2col")
-    table: list[tuple[str, ...]] = [names, *map(_cells, s.rows)]
-    if s.trainable_parameters == s.total_parameters:  # the column says nothing: stay narrow
-        table = [(*cells[:4], *cells[5:]) for cells in table]
-    header, *body = table
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for shorter in range(len(_SHORTER) + 1):
+        table = list(_lines(s, _SHORTER[:shorter]))
+        columns = zip(*(cells for cells in table if len(cells) > 1), strict=True)
+        widths = [max(map(len, column)) for column in columns]
+        rule = "─" * (sum(widths) + 2 * (len(widths) - 1))
+        if len(rule) <= width:
+            break
 
     def line(cells: Sequence[str]) -> str:
         sides = [str.ljust] * 3 + [str.rjust] * (len(cells) - 3)
-        padded = [side(c, w) for side, c, w in zip(sides, cells, widths, strict=True)]
+        padded = [side(c, w) for side, c, w in zip(sides, cells, widths, strict=False)]
         return "  ".join(padded).rstrip()
 
+    header, *body = map(line, table)
+    title = f"{s.name}: input {s.input_shape}, {s.dtype}"
+    return "\n".join([title, rule, header, rule, *body, rule, *_totals(s)])
+
+
+def _totals(s: Summary) -> list[str]:
     frozen = s.total_parameters - s.trainable_parameters
-    rule = "─" * (sum(widths) + 2 * (len(widths) - 1))
     totals = [
         f"parameters    {s.total_parameters:,} ({s.trainable_parameters:,} trained, "
         f"{frozen:,} frozen), {_bytes(s.parameter_bytes)}",
@@ -285,35 +302,56 @@ def _table(s: Summary) -> str:
     ]
     if s.unused:
         totals.append(f"never called  {', '.join(s.unused)}")
-    totals += [f"note          {note}" for note in s.notes]
-    title = f"{s.name}: input {s.input_shape}, {s.dtype}"
-    return "\n".join([title, rule, line(header), rule, *map(line, body), rule, *totals])
+    return totals + [f"note          {note}" for note in s.notes]
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    parameters = f"{row.parameters:,}" if row.parameters else "-"
-    trained = "-"
-    if row.parameters:
-        trained = {row.parameters: "yes", 0: "no"}.get(row.trainable, f"{row.trainable:,}")
-    return (
-        row.path or "(model)",
-        row.type,
-        str(tuple(row.output_shape)),
-        "again" if row.repeated and row.parameters else parameters,
-        trained,
-        f"{row.macs:,}" if row.macs else "-",
-        "×".join(map(str, row.receptive_field)) if row.receptive_field else "-",
-        _bytes(row.im2col_bytes) if row.im2col_bytes else "-",
-    )
+def _lines(s: Summary, shorter: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """The cells of each line, the names of the columns first; a heading is one cell."""
+    headings, squares, per_image = (way in shorter for way in _SHORTER)
+    per_image &= all(row.output_shape[:1] == s.input_shape[:1] for row in s.rows)
+    some_frozen = s.trainable_parameters < s.total_parameters
+    shape, trained = "per image" if per_image else "output shape", ("trained",) * some_frozen
+    yield "layer", "type", shape, "params", *trained, "MACs", "sees", "im2col"
+    heading = ""
+    for row in s.rows:
+        above, heading = heading, row.path.rpartition(".")[0] if headings else ""
+        if heading not in ("", above):
+            yield (heading,)
+        path = f"  {row.path.removeprefix(heading)[1:]}" if heading else row.path or "(model)"
+        shape = _times(row.output_shape[1:]) if per_image else str(tuple(row.output_shape))
+        trained = (_trained(row),) * some_frozen
+        macs = f"{row.macs:,}" if row.macs else "-"
+        sees = _times(row.receptive_field or (), squares)
+        im2col = _bytes(row.im2col_bytes) if row.im2col_bytes else "-"
+        yield path, row.type, shape, _parameters(row), *trained, macs, sees, im2col
+
+
+def _parameters(row: Row) -> str:
+    if not row.parameters:
+        return "-"
+    return "again" if row.repeated else f"{row.parameters:,}"
+
+
+def _trained(row: Row) -> str:
+    """Whether a layer's parameters are trained, or how many of them."""
+    if not row.parameters:
+        return "-"
+    return {row.parameters: "yes", 0: "no"}.get(row.trainable, f"{row.trainable:,}")
+
+
+def _times(sizes: tuple[int, ...], squares: bool = False) -> str:
+    """(3, 3) as "3×3", or of `squares` as "3"."""
+    return "×".join(map(str, sizes[:1] if squares and len({*sizes}) == 1 else sizes)) or "-"
 
 
 def _bytes(n: int) -> str:
-    """1536 as "1.5 KiB"."""
+    """1536 as "1.5 KiB", 153600 as "150 KiB"."""
     value, units = float(n), ["B", "KiB", "MiB", "GiB", "TiB"]
     while value >= 1024 and len(units) > 1:
         value /= 1024
         units.pop(0)
-    return f"{value:.0f} B" if units[0] == "B" else f"{value:.1f} {units[0]}"
+    digits = 1 if value < 100 and units[0] != "B" else 0
+    return f"{value:.{digits}f} {units[0]}"
 
 
 def _short(n: int) -> str:

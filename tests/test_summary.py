@@ -10,7 +10,7 @@ from minicnn import models, nn
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.kernels import reference
 from minicnn.nn import functional as F
-from minicnn.summary import summary
+from minicnn.summary import _bytes, summary
 
 
 def test_model_1_3_by_hand():
@@ -218,3 +218,47 @@ def test_only_an_adaptive_pooling_that_enlarges_is_noted_whatever_its_name():
     assert notes(Named(7)) == ("1 enlarges its input of 4×4 to 7×7: values repeat",)
     assert notes(Named(2)) == ()
     assert notes(AdaptiveTwin(scale_factor=2)) == ()
+
+
+def test_a_narrow_table_says_the_same_in_fewer_columns():
+    model = models.alexnet()
+    table = summary(model, (3, 224, 224))
+    wide, narrow = table.table(1000).splitlines(), table.table(80).splitlines()
+    assert str(table).splitlines() == wide  # of 100 columns
+    assert max(map(len, narrow)) <= 80
+    body = wide[4 : 4 + len(table.rows)]
+    paths, heading, read = [], "", []
+    for line in narrow[4 : narrow.index(narrow[1], 4)]:
+        if len(line.split()) == 1:
+            heading = line
+            continue
+        path, kind, shape, params, macs, sees, *im2col = line.split()
+        paths.append(f"{heading}.{path}" if line.startswith("  ") else path)
+        shape = f"(1, {shape.replace('×', ', ')})"
+        read.append([paths[-1], kind, *shape.split(), params, macs, f"{sees}×{sees}", *im2col])
+    assert paths == [row.path for row in table.rows]
+    assert read == [line.split() for line in body]
+    assert narrow[-5:] == wide[-5:]
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 9), (3, 7, 7)])
+def test_a_narrow_table_keeps_what_is_not_square_or_not_by_image(shape):
+    class Rows(nn.Module):
+        def forward(self, x):
+            return x.reshape(-1, x.shape[-1])
+
+    model = nn.Sequential(nn.Conv2d(shape[0], 4, (1, 3)), nn.Linear(shape[2] - 2, 3), Rows())
+    lines = {
+        line.split()[0]: line for line in summary(model, shape, batch_size=2).table(1).splitlines()
+    }
+    assert "1×3" in lines["0"]
+    assert f"(2, 4, {shape[1]}, 3)" in lines["1"]  # Rows mixes the batch: no shape per image
+    assert f"({2 * 4 * shape[1]}, 3)" in lines["2"]
+
+
+@pytest.mark.parametrize(
+    ("n", "text"),
+    [(1000, "1000 B"), (1536, "1.5 KiB"), (153_600, "150 KiB"), (1023 * 2**20, "1023 MiB")],
+)
+def test_bytes_in_words(n, text):
+    assert _bytes(n) == text

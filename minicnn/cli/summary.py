@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -57,7 +59,8 @@ def command(
     else:
         size = complete(input_size, default_size(model))
         network = runs.build_model(model, input_size=size, classes=classes)
-    click.echo(str(minicnn.summary(network, size, batch_size=batch_size)))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
+    click.echo(minicnn.summary(network, size, batch_size=batch_size).table(width))
 
 
 def default_size(model: str) -> tuple[int, int, int]:

@@ -126,3 +126,4 @@ def test_summary_takes_the_size_that_a_model_is_trained_at(minicnn_):
     assert done.code == 0, done.err
     assert "input (1, 3, 224, 224)" in done.out
     assert "avgpool enlarges its input of 2×2 to 6×6" in done.out
+    assert narrow(done.out)
