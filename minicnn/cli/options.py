@@ -36,7 +36,7 @@ class Page(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is not None:
+            if record is not None and record[1]:  # an argument without words stands above
                 title = getattr(param, "section", "Help")
                 sections.setdefault(title, []).append(record)
         for title, records in sections.items():

@@ -36,6 +36,15 @@ def test_each_command_has_a_page(name):
     assert narrow(done.output)
 
 
+@pytest.mark.parametrize("name", [*COMMANDS, "data check", "data fetch"])
+def test_each_line_of_a_page_has_its_words_and_help_comes_last(name):
+    page = CliRunner().invoke(cli, [*name.split(), "--help"]).output
+    own, _, help_ = page.partition("\nHelp:\n")
+    assert help_ in ("", "  -h, --help  Show this message and exit.\n")
+    for line in own.splitlines():
+        assert not re.fullmatch(r"  \[?[A-Z]+\]?(\.\.\.)?", line), line
+
+
 def test_version(minicnn_):
     done = minicnn_("--version")
     assert (done.code, done.out) == (0, f"minicnn {minicnn.__version__}\n")
