@@ -3,22 +3,22 @@
 A suite is a list of cases, always in the same order. A case is plain data, so that it travels to
 the contenders' processes as JSON; they make the inputs themselves, from the shapes in `tensors`.
 
-FLOPs are the direct algorithm's (a multiply-add is two), also for those who need fewer. Bytes are
-the least that must move if every cache were perfect: each input read once, each output written.
+FLOPs are the direct algorithm's (a multiply-add is two), also for those who need fewer; 0 where
+arithmetic is not what takes the time. Bytes are the least that must move if every cache were
+perfect: each input read once, each output written once.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import Any
 
-from minicnn.errors import ArgumentError
-
 FLOAT = 4  # bytes
-Shapes = dict[str, tuple[int, ...]]
+Shape = tuple[int, ...]
+Shapes = dict[str, Shape]
+Batches = tuple[int, ...]  # the batch sizes that the user chose; none: the suite's own
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Case:
         arguments: what the operation takes besides arrays.
         tensors: the shape of each input by name.
         flops, bytes: of one call, as the module says.
+        key: name, batch and pass; no two cases have the same.
     """
 
     suite: str
@@ -48,7 +49,8 @@ class Case:
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", f"{self.name} b{self.batch}, {self.pass_}")
+        size = f" b{self.batch}" if self.batch else ""
+        object.__setattr__(self, "key", f"{self.name}{size}, {self.pass_}")
 
     def as_data(self) -> dict[str, Any]:
         """The case as JSON can hold it."""
@@ -58,30 +60,3 @@ class Case:
 def traffic(*shapes: Iterable[int]) -> int:
     """Bytes of float32 arrays of these shapes, each moved once."""
     return FLOAT * sum(map(prod, shapes))
-
-
-def suites() -> dict[str, Callable[[tuple[int, ...] | None], list[Case]]]:
-    """All suites by name: functions of the batch sizes, where None means the suite's own."""
-    from minicnn.bench.layer_cases import layers, seeds
-
-    return {"seeds": seeds, "layers": layers}
-
-
-def select(suite: str, only: tuple[str, ...] = (), batches: tuple[int, ...] = ()) -> list[Case]:
-    """The cases of a suite whose key has one of the texts `only` in it, case ignored.
-
-    Raises ArgumentError for an unknown suite, and when no case is left.
-    """
-    known = suites()
-    if suite not in known:
-        near = difflib.get_close_matches(suite, known, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Use one of: {', '.join(known)}."
-        raise ArgumentError(f"bench: there is no suite {suite!r}. {hint}")
-    cases = known[suite](batches or None)
-    found = [c for c in cases if not only or any(o.lower() in c.key.lower() for o in only)]
-    if not found:
-        raise ArgumentError(
-            f"bench: no case of suite {suite!r} has {' or '.join(map(repr, only))} in its name. "
-            f"Its {len(cases)} cases have names like {cases[0].key!r}."
-        )
-    return found

@@ -23,11 +23,11 @@ from minicnn.kernels import available_backends
 
 HERE = Path(__file__).resolve().parent
 PEERS_FOLDER = HERE.parent.parent / "benchmarks" / "peers"
-PEERS = {
-    "torch": "torch_eager.py",
-    "torch_compiled": "torch_compiled.py",
-    "tf": "tensorflow_keras.py",
-    "jax": "jax_jit.py",
+PEERS: dict[str, tuple[str, dict[str, Any]]] = {  # file, and options for its start
+    "torch": ("peer_torch.py", {}),
+    "torch_compiled": ("peer_torch.py", {"compiled": True}),
+    "tf": ("peer_tensorflow.py", {}),
+    "jax": ("peer_jax.py", {}),
 }
 
 
@@ -67,11 +67,12 @@ def peer(spec: str) -> Contender:
     Raises ArgumentError for an unknown name, and for a file or Python that is not there.
     """
     name, _, python = spec.partition("=")
+    options: dict[str, Any] = {}
     if name.endswith(".py"):
         file = Path(name).resolve()
         name = file.stem
     elif name in PEERS:
-        file = PEERS_FOLDER / PEERS[name]
+        file, options = PEERS_FOLDER / PEERS[name][0], PEERS[name][1]
     else:
         raise ArgumentError(
             f"bench: there is no peer {name!r}. Use {', '.join(PEERS)}, or a contender's file.py."
@@ -87,7 +88,7 @@ def peer(spec: str) -> Contender:
             f"bench: peer {name!r}: no program {python!r}. Give the path of an environment's "
             f"python, as in --peer {name}=/path/to/venv/bin/python."
         )
-    return Contender(name, str(file), found)
+    return Contender(name, str(file), found, options)
 
 
 class Line:

@@ -90,7 +90,7 @@ class Host:
 
     def prepare(self, case: dict[str, Any]) -> dict[str, Any]:
         self.prepared = self.module.prepare(case, draw(case))
-        return {"share": getattr(self.prepared, "share", 1.0)}
+        return {}
 
     def outputs(self, folder: str) -> dict[str, Any]:
         """Save each output as a .npy file in `folder`."""
@@ -190,8 +190,9 @@ def peak() -> int | None:
 def draw(case: dict[str, Any]) -> dict[str, np.ndarray]:
     """The inputs of a case, float32 in [-0.5, 0.5) by name and seed: the same ones everywhere.
 
-    Names that say so get something else: `labels` are class numbers, `….weight` of a model is
-    scaled as He's initialisation, a `….running_var` or a vector `….weight` is near 1.
+    Names that say so get something else: `labels` are class numbers, a model's `….weight` is
+    scaled as in He's initialisation, but a vector `….weight`, and a variance, is near 1. Gradients
+    `grad …` stay away from 0, where Adam's step is decided by its eps.
     """
     return {name: _drawn(name, shape, case) for name, shape in case["tensors"].items()}
 
@@ -201,8 +202,10 @@ def _drawn(name: str, shape: list[int], case: dict[str, Any]) -> np.ndarray:
     if name == "labels":
         return rng.integers(case["arguments"]["classes"], size=shape)
     values = rng.random(shape, np.float32) - np.float32(0.5)
+    if name.startswith("grad "):
+        return values + np.copysign(np.float32(0.1), values)
     last = name.rpartition(".")[2] if "." in name else ""
-    if last == "running_var" or (last == "weight" and len(shape) == 1):
+    if last == "running_var" or name == "running var" or (last == "weight" and len(shape) == 1):
         return values / 2 + 1
     if last == "weight":
         fan_in = values[0].size

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from minicnn.bench.cases import Case, Shapes, traffic
+from minicnn.bench.cases import Batches, Case, Shapes, traffic
 from minicnn.kernels.shapes import conv_output_size
 
 Layer = tuple[int, int, int, int, int, int]  # channels in, filters, input side, kernel, stride, pad
 
+BATCH = 32
 # The convolutions of the two course networks, AlexNet (at 224²) and cat/dog 1.3 (at 160²).
 SEEDS: tuple[Layer, ...] = (
     (3, 64, 224, 11, 4, 2),
@@ -18,14 +19,20 @@ SEEDS: tuple[Layer, ...] = (
     (32, 32, 79, 3, 1, 0),
     (32, 32, 38, 3, 1, 0),
 )
-FIRST = (
-    3,
-    1,
-)  # channels of images: such a layer is a network's first, which needs no input gradient
-BATCH = 32
+IMAGE_CHANNELS = (1, 3)  # a first layer has them, and needs no input gradient
+SMALL: tuple[Layer, ...] = ((1, 32, 28, 3, 1, 0), (32, 32, 13, 3, 1, 0))  # cat/dog at 28²
+MORE: tuple[tuple[Layer, int], ...] = (  # and groups: 1×1, strided, depthwise, grouped
+    ((64, 256, 28, 1, 1, 0), 1),
+    ((256, 64, 28, 1, 1, 0), 1),
+    ((64, 128, 56, 3, 2, 1), 1),
+    ((144, 144, 28, 3, 1, 1), 144),
+    ((96, 96, 28, 3, 2, 1), 96),
+    ((64, 128, 28, 3, 1, 1), 4),
+)
+LINEAR = ((9216, 4096), (4096, 4096), (10368, 64))
 
 
-def seeds(batches: tuple[int, ...] | None = None) -> list[Case]:
+def seeds(batches: Batches) -> list[Case]:
     """The eight convolutions of the two course networks, with the passes that training needs."""
     return [
         case
@@ -35,10 +42,37 @@ def seeds(batches: tuple[int, ...] | None = None) -> list[Case]:
     ]
 
 
-def convolution(
-    suite: str, layer: Layer, batch: int, *, groups: int = 1, first: bool | None = None
-) -> list[Case]:
-    """The passes of one convolution; `first`: without the input gradient."""
+def layers(batches: Batches) -> list[Case]:
+    """The seeds' convolutions and other kinds of them, and linear layers."""
+    found = []
+    for batch in batches or (BATCH,):
+        for layer in (*SEEDS, *SMALL):
+            found += convolution("layers", layer, batch)
+        for layer, groups in MORE:
+            found += convolution("layers", layer, batch, groups)
+        for features in LINEAR:
+            found += linear("layers", features, batch)
+    return found
+
+
+def ladder(batches: Batches) -> list[Case]:
+    """Forward passes for a picture of the rungs: small layers to large ones.
+
+    The smallest stands there for one image, too: the textbook's loops take a second for what the
+    others do in a millisecond.
+    """
+    first = convolution("ladder", SMALL[0], 1)
+    chosen = (*SMALL, SEEDS[5], SEEDS[6], *SEEDS[:3])
+    return first + [
+        case
+        for batch in batches or (BATCH,)
+        for layer in chosen
+        for case in convolution("ladder", layer, batch)
+    ]
+
+
+def convolution(suite: str, layer: Layer, batch: int, groups: int = 1) -> list[Case]:
+    """The passes of one convolution that training needs."""
     C, K, side, kernel, stride, padding = layer
     P = conv_output_size(side, kernel, stride, padding)
     x, y = (batch, C, side, side), (batch, K, P, P)
@@ -54,7 +88,7 @@ def convolution(
         return Case(suite, name, "conv2d", pass_, batch, arguments, tensors, flops, moved)
 
     cases = [case("forward", {"x": x, "w": w, "b": b}, traffic(x, w, b, y))]
-    if not (C in FIRST if first is None else first):
+    if C not in IMAGE_CHANNELS:
         cases.append(case("input gradient", backward, traffic(y, w, x)))
     cases.append(case("weight gradient", backward, traffic(y, x, w)))
     return cases
@@ -75,22 +109,3 @@ def linear(suite: str, features: tuple[int, int], batch: int) -> list[Case]:
         case("input gradient", backward, traffic(y, w, x)),
         case("weight gradient", backward, traffic(y, x, w)),
     ]
-
-
-def layers(batches: tuple[int, ...] | None = None) -> list[Case]:
-    """The seeds' convolutions and more kinds of them (1×1, strided, depthwise), and linear."""
-    found = []
-    for batch in batches or (BATCH,):
-        for layer in SEEDS:
-            found += convolution("layers", layer, batch)
-        found += convolution("layers", (1, 32, 28, 3, 1, 0), batch)
-        found += convolution("layers", (32, 32, 13, 3, 1, 0), batch)
-        found += convolution("layers", (64, 256, 28, 1, 1, 0), batch)
-        found += convolution("layers", (256, 64, 28, 1, 1, 0), batch)
-        found += convolution("layers", (64, 128, 56, 3, 2, 1), batch)
-        found += convolution("layers", (144, 144, 28, 3, 1, 1), batch, groups=144)
-        found += convolution("layers", (96, 96, 28, 3, 2, 1), batch, groups=96)
-        found += convolution("layers", (64, 128, 28, 3, 1, 1), batch, groups=4)
-        for features in ((9216, 4096), (4096, 4096), (10368, 64)):
-            found += linear("layers", features, batch)
-    return found

@@ -43,7 +43,6 @@ class Entry:
     problem: str = ""
     wrong: bool = False  # out for a reason that fails the run
     errors: dict[str, float] = field(default_factory=dict)  # by output, against the reference
-    share: float = 1.0  # the part of the case that it computes in reasonable time
     seconds: list[float | None] = field(default_factory=list)
     growth: list[int | None] = field(default_factory=list)
     peak: list[int | None] = field(default_factory=list)
@@ -146,12 +145,11 @@ class Run:
             if not entries[contender.name].problem:
                 found = lines.ask(contender, case, {"do": "prepare", "case": case.as_data()})
                 if found is not None:
-                    entries[contender.name].share = found["share"]
                     ready.append(contender)
         for contender in ready:
             entry, found = entries[contender.name], lines.ask(contender, case, self._timing())
             if found is not None:
-                entry.seconds.append(found["seconds"] / entry.share)
+                entry.seconds.append(found["seconds"])
                 entry.growth.append(found["growth"])
                 entry.peak.append(found["peak"])
         for contender in ready:

@@ -1,81 +1,56 @@
 """The contender that is minicnn: the kernels of a rung, and whole models on it.
 
 Run by `host.py`. Options: `rung`, and `dtype`, "float32" or, for the reference that all contenders
-are held against, "float64".
+are held against, "float64". A rung on a GPU also sets `synchronise` here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 
+from minicnn.bench import ours_kernels, ours_models
+from minicnn.bench.ours_kernels import Arrays, Prepared
 from minicnn.kernels import current_backend, set_default_backend, threads
 
-Arrays = dict[str, np.ndarray]
+LOOPS_STEP = 0.65e-6  # seconds of a multiply-add in the interpreter
+PATIENCE = 5.0  # seconds: a call of the loops rung that would take longer is left out
 
 _dtype: Any = np.float32
-
-
-@dataclass
-class Prepared:
-    """What the host asks for: `run()` computes once, `outputs()` gives all results by name."""
-
-    run: Callable[[], Any]
-    outputs: Callable[[], Arrays]
-    share: float = 1.0
+_rung = ""
 
 
 def start(count: int, options: dict[str, Any]) -> dict[str, str]:
-    """Choose the rung and the threads."""
-    global _dtype
-    _dtype = np.dtype(options.get("dtype", "float32"))
+    """Choose the rung and the number of threads."""
+    global _dtype, _rung
+    _dtype, _rung = np.dtype(options.get("dtype", "float32")), options["rung"]
     threads.set_num_threads(count)
-    set_default_backend(options["rung"])
+    set_default_backend(_rung)
     current_backend().source_of("conv2d")  # imports the rung
     versions = {"minicnn": metadata.version("minicnn-engine"), "numpy": np.__version__}
-    if options["rung"] == "numba":
+    if _rung == "numba":
         versions["numba"] = metadata.version("numba")
     return versions
 
 
 def prepare(case: dict[str, Any], arrays: Arrays) -> Prepared:
-    """Find what computes the case; NotImplementedError where there is nothing."""
-    of_our_dtype = {
-        name: a.astype(_dtype) if a.dtype == np.float32 else a for name, a in arrays.items()
-    }
-    make = OPERATIONS.get(case["op"])
-    if make is None:
-        raise NotImplementedError(f"no {case['op']}")
-    call = make(current_backend(), case["pass_"], case["arguments"], of_our_dtype)
-    return Prepared(call, lambda: named(call()))
+    """Find what computes the case; NotImplementedError where nothing does, or not in time."""
+    taking = case["flops"] / 2 * LOOPS_STEP
+    if _rung == "loops" and taking > PATIENCE:
+        raise NotImplementedError(f"would take about {_duration(taking)}")
+    ours = {name: a.astype(_dtype) if a.dtype == np.float32 else a for name, a in arrays.items()}
+    op, pass_, arguments = case["op"], case["pass_"], case["arguments"]
+    if op in ours_models.PREPARE:
+        return ours_models.PREPARE[op](op, pass_, arguments, ours)
+    if op not in ours_kernels.CALLS:
+        raise NotImplementedError(f"no {op}")
+    return ours_kernels.CALLS[op](current_backend(), pass_, arguments, ours)
 
 
-def named(result: Any) -> Arrays:
-    """One array, or a tuple of them, by name."""
-    arrays = result if isinstance(result, tuple) else (result,)
-    return {f"output {i}" if i else "output": a for i, a in enumerate(arrays)}
-
-
-def conv2d(k: Any, pass_: str, arguments: dict[str, Any], a: Arrays) -> Callable[[], Any]:
-    stride, padding, groups = arguments["stride"], arguments["padding"], arguments["groups"]
-    geometry = (stride, stride), (padding, padding), (1, 1), groups
-    if pass_ == "forward":
-        return lambda: k.conv2d(a["x"], a["w"], a["b"], *geometry)
-    if pass_ == "input gradient":
-        return lambda: k.conv2d_input_grad(a["dy"], a["w"], a["x"].shape, *geometry)
-    return lambda: k.conv2d_weight_grad(a["dy"], a["x"], a["w"].shape, *geometry)
-
-
-def linear(k: Any, pass_: str, arguments: dict[str, Any], a: Arrays) -> Callable[[], Any]:
-    if pass_ == "forward":
-        return lambda: k.linear(a["x"], a["w"], a["b"])
-    if pass_ == "input gradient":
-        return lambda: k.linear_input_grad(a["dy"], a["w"])
-    return lambda: k.linear_weight_grad(a["dy"], a["x"])
-
-
-OPERATIONS: dict[str, Callable[..., Callable[[], Any]]] = {"conv2d": conv2d, "linear": linear}
+def _duration(seconds: float) -> str:
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

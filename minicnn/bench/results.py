@@ -65,8 +65,6 @@ def _figures(
         "GFLOP/s": case.flops / median / 1e9,
         "GB/s": case.bytes / median / 1e9,
     }
-    if entry.share != 1:
-        found["share computed"] = entry.share
     fma, copy = (peak[1] if peak else None for peak in (peaks["fma"], peaks["copy"]))
     share = share_of_roof(case.flops, case.bytes, median, fma, copy)
     if share:

@@ -61,10 +61,8 @@ def _contender(name: str, figures: dict[str, Any], is_baseline: bool) -> str:
         a, b, c = figures["ratio"]
         ratio = "1" if is_baseline else f"{b:.2f} ({a:.2f}–{c:.2f})"
     speed = f"{figures['GFLOP/s']:.1f}" if figures["GFLOP/s"] else NONE
-    share = figures.get("share computed", 1)
-    mark = f" *1/{round(1 / share)}" if share != 1 else ""
     return _row(
-        f"  {name}{mark}", number(median), f"({number(low)}–{number(high)})",
+        f"  {name}", number(median), f"({number(low)}–{number(high)})",
         speed, f"{figures['GB/s']:.1f}", roof, ratio,
     )  # fmt: skip
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import click
 
-from minicnn.bench.cases import select
 from minicnn.bench.contenders import Contender, peer, rung
+from minicnn.bench.suites import select
 from minicnn.cli.options import Finite, Page, option
 from minicnn.errors import ArgumentError
 from minicnn.kernels import threads
