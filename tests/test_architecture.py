@@ -210,6 +210,29 @@ def test_import_loads_nothing_heavy():
     heavy = {"numba", "llvmlite", "matplotlib", "torch", "PIL", "click", "cupy", "scipy", "pandas"}
     assert not tops & heavy
     assert "minicnn.kernels.cpu" not in loaded
+    assert not {"zipfile", "urllib.request", "pooch", "csv", "difflib"} & {*loaded}
+
+
+def test_what_is_imported_when_first_asked_for():
+    """The names are there from the start; what they stand for is loaded with them, not before."""
+    code = """
+import sys, minicnn
+names = ["History", "Trainer", "datasets", "io", "load", "models", "save", "training", "transforms"]
+modules = ["datasets", "io", "models", "training", "transforms"]
+assert {*names} <= {*dir(minicnn)}
+assert not any(f"minicnn.{name}" in sys.modules for name in modules)
+model = minicnn.models.create("fcnet")
+assert "minicnn.datasets" not in sys.modules
+assert minicnn.Trainer is minicnn.training.Trainer and minicnn.load is minicnn.io.load_torch
+assert minicnn.History is minicnn.training.History and minicnn.save is minicnn.io.save_torch
+from minicnn import datasets, transforms
+assert minicnn.datasets is datasets and minicnn.transforms is transforms
+try:
+    minicnn.attic
+except AttributeError as error:
+    print(error)
+"""
+    assert fresh(code) == "module 'minicnn' has no attribute 'attic'"
 
 
 def test_a_network_on_the_numpy_rung_needs_no_numba():
