@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections import OrderedDict
 
@@ -556,7 +557,9 @@ def test_errors_name_the_layer_by_its_path():
         with pytest.raises(ShapeError, match=pattern) as caught:
             net(x)
         assert "\n" not in str(caught.value)
-    with pytest.raises(DtypeError, match=r'^Conv2d "features\.0": .*float64, float32.*\.float\(\)'):
+    with pytest.raises(
+        DtypeError, match=r'^Conv2d "features\.0": .*input float64, weight float32.*\.float\(\)'
+    ):
         net(minicnn.zeros(2, 3, 6, 8, dtype=minicnn.float64))
     with pytest.raises(DtypeError, match=r'^Conv2d "features\.0": .*uint8'):
         net(minicnn.zeros(2, 3, 6, 8, dtype=minicnn.uint8))
@@ -609,3 +612,33 @@ def test_arguments_that_make_no_layer(make, pattern):
     with pytest.raises(ArgumentError, match=pattern) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+CLASSES = [name for name in nn.__all__ if isinstance(getattr(nn, name), type)]
+LAYERS = [name for name in CLASSES if name != "Identity"]  # which takes anything, as in torch
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_wrong_keyword_is_refused_under_the_layers_name(name):
+    with pytest.raises(TypeError, match=rf"^{name}\.__(init|new)__\(\) got an unexpected keyword "):
+        getattr(nn, name)(nonsense=1)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_constructor_under_the_layers_name_takes_what_the_shared_one_does(name):
+    layer = getattr(nn, name)
+    shared = next(c for c in layer.__mro__ if layer.__init__.__code__ is c.__init__.__code__)
+    arguments = inspect.signature(layer.__init__, follow_wrapped=False)
+    assert arguments == inspect.signature(inspect.unwrap(shared.__init__), follow_wrapped=False)
+
+
+def test_a_layer_with_a_name_of_its_own_is_the_same_layer():
+    class Own(nn.Conv2d):
+        """Without a constructor: Python's errors name the class that has one."""
+
+    with pytest.raises(TypeError, match=r"^Conv2d\.__init__\(\) missing 1 required"):
+        Own(3, 4)
+    assert (
+        repr(Own(3, 4, 2, bias=False)) == "Own(3, 4, kernel_size=(2, 2), stride=(1, 1), bias=False)"
+    )
+    assert nn.Conv1d.__init__ is not nn.Conv2d.__init__

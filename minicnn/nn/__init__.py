@@ -14,6 +14,7 @@ from minicnn.nn.activations import (
     Softmax,
     Tanh,
 )
+from minicnn.nn.arguments import name_constructor
 from minicnn.nn.containers import ModuleDict, ModuleList, ParameterList, Sequential
 from minicnn.nn.conv import Conv1d, Conv2d, Conv3d
 from minicnn.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d
@@ -124,3 +125,7 @@ __all__ = [
     "init",
     "utils",
 ]
+
+for _found in [*globals().values()]:
+    if isinstance(_found, type) and issubclass(_found, Module) and "__init__" not in vars(_found):
+        name_constructor(_found)
