@@ -15,7 +15,9 @@ import click
 from minicnn.cli.app import say_error
 from minicnn.cli.data_fetch import fetch, list_data
 from minicnn.cli.options import Page, option
+from minicnn.cli.sources import fetched
 from minicnn.datasets.inspection import IN_ANOTHER_CLASS, Picture, Report, inspect_folder
+from minicnn.datasets.published import published_as
 from minicnn.errors import DataError
 from minicnn.io.image import quiet
 from minicnn.kernels import threads
@@ -65,9 +67,9 @@ def check(
     as_json: bool,
     workers: int | None,
 ) -> None:
-    """Decode every picture in FOLDER, which has a folder for each class, and
-    report what is there, what cannot be decoded and what is worth a look.
-    Nothing is changed or deleted.
+    """Decode every picture in FOLDER, which has a folder for each class, or is
+    what was fetched under that name; and report what is there, what cannot be
+    decoded and what is worth a look. Nothing is changed or deleted.
 
     The exit code is 1 if a picture cannot be decoded. ImageFolder goes on
     without such pictures if it is told to: on_error="skip".
@@ -78,10 +80,10 @@ def check(
     """
     if as_list and as_json:
         raise click.UsageError("--list and --json are two ways to say it. Choose one.")
+    name = published_as(folder)
+    root = str(fetched(name)) if name and not os.path.exists(folder) else os.path.expanduser(folder)
     with quiet(), _Bar() as bar:
-        report = inspect_folder(
-            os.path.expanduser(folder), workers or threads.available(), bar.start, bar.step
-        )
+        report = inspect_folder(root, workers or threads.available(), bar.start, bar.step)
     if as_list:
         _list(report)
     elif as_json:

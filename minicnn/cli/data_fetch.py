@@ -14,7 +14,14 @@ import click
 from minicnn.cli.options import Page, option
 from minicnn.datasets.disk import megabytes
 from minicnn.datasets.partial import partial_path
-from minicnn.datasets.published import PUBLISHED, Published, data_folder, obtain
+from minicnn.datasets.published import (
+    PUBLISHED,
+    Published,
+    data_folder,
+    obtain,
+    plain,
+    published_as,
+)
 
 ROOT = option(
     "--root",
@@ -31,17 +38,12 @@ class Name(click.ParamType):
     name = "name"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        if found := published_as(value):
+            return found
         known = {plain(name): name for name in PUBLISHED}
         near = difflib.get_close_matches(plain(value), known, n=1)
-        if plain(value) in known:
-            return known[plain(value)]
         hint = f"Did you mean {known[near[0]]}?" if near else f"Use {' or '.join(PUBLISHED)}."
         raise click.BadParameter(f"nothing is published as {value!r}. {hint}", ctx, param)
-
-
-def plain(name: str) -> str:
-    """A name's letters: PetImages, pet_images and pet-images are one name."""
-    return "".join(filter(str.isalnum, name)).lower()
 
 
 @click.command("fetch", cls=Page, short_help="Fetch published photographs, check, unpack.")

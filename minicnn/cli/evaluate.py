@@ -33,7 +33,7 @@ from minicnn.training import predicted_classes
     "--data",
     metavar="NAME",
     section="On which images",
-    help="cats-vs-dogs, animals, or a folder of photographs.",
+    help="cats-vs-dogs, animals, what was fetched, or a folder of photographs.",
     unless="what the run was trained on",
 )
 @option(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn import data, io, models, optim
-from minicnn.cli.sources import Source
+from minicnn.cli.sources import Source, has_damaged
 from minicnn.errors import ArgumentError, CheckpointError
 from minicnn.training.checkpoints import BEST, LAST
 
@@ -208,7 +208,8 @@ class Trained:
                 "--data animals, or --data FOLDER."
             )
         size, seed = settings.get("image_size"), settings.get("seed") or 0
-        return Source(name, size, seed, bool(settings.get("skip_broken")))
+        skip = bool(settings.get("skip_broken")) or has_damaged(name)
+        return Source(name, size, seed, skip)
 
     @property
     def known_source(self) -> Source | None:

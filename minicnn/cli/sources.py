@@ -11,6 +11,8 @@ import numpy as np
 
 from minicnn import data, datasets, random, transforms
 from minicnn.data import Subset
+from minicnn.datasets.disk import megabytes
+from minicnn.datasets.published import PUBLISHED, data_folder, published_as
 from minicnn.errors import ArgumentError, DataError
 from minicnn.io.image import load_rgb
 
@@ -34,7 +36,7 @@ class Source:
 
     Args:
         name: one of `BUILT_IN`, or a folder with a subfolder for each class; or with such folders
-            in train/ and validation/ (and test/).
+            in train/ and validation/ (and test/); or published data that was fetched.
         image_size: the side that images are scaled to; None leaves built-in ones as they are.
         seed: decides which tenth of an undivided folder is for validation.
         skip_broken: go on without pictures that cannot be decoded (`datasets.ImageFolder`).
@@ -91,14 +93,38 @@ class Source:
         folder = Path(self.name)
         if folder.is_dir():
             return folder
+        if name := published_as(self.name):
+            return fetched(name)
         if folder.exists():
             raise ArgumentError(
                 f"--data {self.name} is a file. Name the folder with a subfolder for each class."
             )
         raise ArgumentError(
-            f"--data {self.name!r} is not known, and no folder. Use {' or '.join(BUILT_IN)}, or a "
-            "folder with a subfolder of images for each class."
+            f"--data {self.name!r} is not known, and no folder. Use "
+            f"{', '.join([*BUILT_IN, *PUBLISHED])}, or a folder with a subfolder of images for "
+            "each class."
         )
+
+
+def fetched(name: str) -> Path:
+    """The folder of published data; an ArgumentError if it was not fetched and unpacked."""
+    published, root = PUBLISHED[name], data_folder()
+    if published.ready(root):
+        return root / published.folder
+    raise ArgumentError(
+        f"{name} is not in {root}. Fetch it, {megabytes(published.archive.size)}, with: "
+        f"minicnn data fetch {name}"
+    )
+
+
+def settled_name(name: str) -> str:
+    """The name under which a run remembers its data: published data's own, in whatever spelling."""
+    return name if Path(name).is_dir() else published_as(name) or name
+
+
+def has_damaged(name: str) -> bool:
+    """Whether this is published data of which some pictures are known to be damaged."""
+    return name in PUBLISHED and not Path(name).is_dir() and PUBLISHED[name].damaged > 0
 
 
 def held_out(count: int, seed: int) -> tuple[list[int], list[int]]:

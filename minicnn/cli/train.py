@@ -13,6 +13,7 @@ from minicnn.cli import runs
 from minicnn.cli.job import WRITTEN, Job
 from minicnn.cli.options import Finite, Page, compute_with, computing, given, option
 from minicnn.cli.runs import Settings
+from minicnn.cli.sources import has_damaged, settled_name
 from minicnn.errors import ArgumentError
 from minicnn.kernels import current_backend
 from minicnn.training.checkpoints import BEST, INTERRUPTED, LAST
@@ -26,7 +27,8 @@ FIXED = [field.name for field in fields(Settings) if field.name != "epochs"]
     "--data",
     metavar="DATA",
     section="What is learned",
-    help="cats-vs-dogs; animals: all ten; or a folder with a subfolder for each class.",
+    help="cats-vs-dogs; animals: all ten; what was fetched (minicnn data list); or a folder "
+    "with a subfolder for each class.",
     unless=runs.DATASET,
 )
 @option(
@@ -42,7 +44,7 @@ FIXED = [field.name for field in fields(Settings) if field.name != "epochs"]
     default=None,
     section="What is learned",
     help="Go on without pictures that cannot be decoded.",
-    unless="no",
+    unless="no; pet-images: yes",
 )
 @option(
     "--model",
@@ -158,9 +160,11 @@ def command(ctx: click.Context, **options: Any) -> None:
     minicnn train --resume runs/short --epochs 20
     minicnn train --data animals --model cat_dog_cnn_1_2
     minicnn train --train-images 100    how far do 100 images get?
-    minicnn train --model alexnet --data PetImages
+    minicnn train --model alexnet --data pet-images
     """
     checkpoint, out, overwrite = None, options["out"], options["overwrite"]
+    if options["data"] is not None:
+        options["data"] = settled_name(options["data"])
     if options["resume"] is None:
         settings = new_settings(options)
     else:
@@ -200,6 +204,7 @@ def new_settings(options: dict[str, Any]) -> Settings:
     if "lr" not in chosen:
         chosen["lr"] = runs.LEARNING_RATE[chosen.get("optimizer", runs.OPTIMIZER)]
     chosen.setdefault("backend", current_backend().name)
+    chosen.setdefault("skip_broken", has_damaged(chosen.get("data", runs.DATASET)))
     return Settings(**chosen)
 
 

@@ -30,6 +30,7 @@ class Published:
         parts: folders in it without which it is not the data.
         holds: how many pictures, in words.
         terms: under which terms, as far as they are known.
+        damaged: how many of the pictures are known to be beyond decoding.
     """
 
     archive: Archive
@@ -37,6 +38,7 @@ class Published:
     parts: tuple[str, ...]
     holds: str
     terms: str
+    damaged: int = 0
 
     def ready(self, root: Path) -> bool:
         """Whether the unpacked data is there."""
@@ -72,8 +74,19 @@ PUBLISHED = {
         ("Cat", "Dog"),
         "25,000 photographs, half cats, half dogs, undivided; two of the files are empty",
         "CDLA-Permissive-2.0, as a file in the archive says; it is unpacked with it",
+        damaged=2,
     ),
 }
+
+
+def plain(name: str) -> str:
+    """A name's letters: PetImages, pet_images and pet-images are one name."""
+    return "".join(filter(str.isalnum, name)).lower()
+
+
+def published_as(name: str) -> str | None:
+    """The key in `PUBLISHED` that this name means, in any spelling; None if it means none."""
+    return next((key for key in PUBLISHED if plain(key) == plain(name)), None)
 
 
 def data_folder() -> Path:
