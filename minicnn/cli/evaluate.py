@@ -80,25 +80,29 @@ def command(
     click.echo(f"\n{'':<12}{'images':>8}{'right':>8}{'accuracy':>10}{'loss':>9}")
     for part, images in parts.items():
         require_classes(trained, images)
-        loss, guessed = answers(trained.model, images, batch_size)
-        labels = sources.labels_of(images)
-        right = int((guessed == labels).sum())
-        share = right / len(labels)
-        click.echo(f"{part:<12}{len(labels):>8,}{right:>8,}{share:>10.1%}{loss:>9.4f}")
+        losses, guessed = answers(trained.model, images, batch_size)
+        own = sources.own_pictures(images)  # a stand-in would be counted twice
+        labels, guessed = sources.labels_of(images)[own], guessed[own]
+        right, loss = int((guessed == labels).sum()), losses[own].mean()
+        share, lost = right / len(labels), len(own) - len(labels)
+        click.echo(
+            f"{part:<12}{len(labels):>8,}{right:>8,}{share:>10.1%}{loss:>9.4f}"
+            + f"   {lost} skipped" * (lost > 0)
+        )
     click.echo()
     click.echo(confusion(labels, guessed, sources.classes_of(images), part))
 
 
-def answers(model: Any, images: Any, batch_size: int) -> tuple[float, np.ndarray]:
-    """The mean loss, and the class predicted for each image in order."""
-    criterion = nn.CrossEntropyLoss(reduction="sum")
-    total, guessed = 0.0, []
+def answers(model: Any, images: Any, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The loss of each image in order, float64, and the class predicted for it."""
+    criterion = nn.CrossEntropyLoss(reduction="none")
+    losses, guessed = [], []
     with no_grad():
         for x, labels in DataLoader(images, batch_size=batch_size):
             logits = model(x)
-            total += criterion(logits, labels).item()
+            losses.append(criterion(logits, labels).numpy())
             guessed.append(predicted_classes(logits.numpy()))
-    return total / len(images), np.concatenate(guessed)
+    return np.concatenate(losses).astype(np.float64), np.concatenate(guessed)
 
 
 def require_classes(trained: Any, images: Any) -> None:

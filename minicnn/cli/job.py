@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from minicnn.cli import runs, sources
 from minicnn.cli.compiling import Compiling
 from minicnn.cli.progress import EpochTable, facts
 from minicnn.cli.runs import Settings
-from minicnn.data import DataLoader
+from minicnn.data import DataLoader, Subset
 from minicnn.kernels import threads
 from minicnn.training.checkpoints import BEST, INTERRUPTED, LAST, RUN
 
@@ -42,14 +43,15 @@ class Job:
         self.settings = settings
         source = settings.source
         part = runs.training_part(settings)
-        self.validation, self.test = (source.part(split) for split in ("validation", "test"))
-        self.classes = sources.classes_of(self.validation)
-        size = self.validation[0][0].shape
-        self.size = (size[0], size[1], size[2])
         # Built-in images of their own size lie in memory: threads would get in each other's way.
         ready = not source.is_folder and settings.image_size is None
         wanted = threads.get_num_threads() if workers is None else workers
         self.workers = 0 if ready else wanted
+        self.validation = self.to_evaluate("validation")
+        self.test = self.to_evaluate("test")
+        self.classes = sources.classes_of(self.validation)
+        size = self.validation[0][0].shape
+        self.size = (size[0], size[1], size[2])
 
         minicnn.manual_seed(settings.seed)
         model = self.new_model()
@@ -66,6 +68,20 @@ class Job:
             config=settings.as_config(self.classes, list(self.size)),
         )
         self.history = self.trainer.history
+
+    def to_evaluate(self, split: str) -> Any:
+        """A part of the data without what stands in for damaged pictures; None if there is none.
+
+        To know which are damaged, all are read once, before the training.
+        """
+        part = self.settings.source.part(split)
+        if part is None or not self.settings.skip_broken or not self.settings.source.is_folder:
+            return part
+        if sys.stderr.isatty():
+            click.echo(f"looking for damaged pictures in the {split} part …", err=True)
+        for _ in self.reading(part):
+            pass
+        return Subset(part, np.flatnonzero(sources.own_pictures(part)).tolist())
 
     def reading(self, part: Any) -> DataLoader:
         """A loader of images to evaluate."""
@@ -103,6 +119,8 @@ class Job:
         """Say what is about to happen."""
         s, parts = self.settings, (self.train_loader.dataset, self.validation, self.test)
         numbers = sources.sizes(parts)
+        if lost := sources.skipped(*parts):
+            numbers += f", {len(lost):,} left out"
         parameters = sum(p.numel() for p in self.trainer.model.parameters())
         facts(
             model=f"{self.trainer.model.recipe['name']}, {parameters:,} parameters",

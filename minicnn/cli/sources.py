@@ -183,6 +183,16 @@ def labels_of(dataset: Any) -> np.ndarray:
     return labels[indices]
 
 
+def own_pictures(dataset: Any) -> np.ndarray:
+    """Which samples are their own pictures, not stand-ins for files that cannot be decoded: bool.
+
+    Which those files are is known when all samples were read.
+    """
+    whole, indices = chosen(dataset)
+    lost = skipped(dataset)
+    return np.array([not lost or whole.samples[i][0] not in lost for i in indices], bool)
+
+
 def first_images(dataset: Any, count: int) -> Any:
     """The first so many images as one tensor, read as a loader reads them."""
     loader = data.DataLoader(Subset(dataset, range(min(count, len(dataset)))), batch_size=count)
