@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers_fuzz import mutated, watched
+from helpers_fuzz import NUMBERS, mutated, watched
 from helpers_photos import encoded, exif, photo
 from PIL import Image, features
 
 from minicnn.datasets import read_idx
 from minicnn.datasets.inspection import inspect
 from minicnn.errors import DataError
+from minicnn.io import image
 from minicnn.io.image import load_rgb, quiet
 
 QUICK, LONG = 60, 4_000  # mutated files of each kind
@@ -116,6 +117,68 @@ def fuzz(kind: str, seeds: range, folder: Any) -> set[str]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_few_mutated_files(kind, tmp_path):
     assert len(fuzz(kind, range(QUICK), tmp_path)) > 1
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Every picture is read from disk, piece by piece, as those that are large are."""
+    opened = []
+    real = image._File
+
+    def noted(path):
+        opened.append(path)
+        return real(path)
+
+    monkeypatch.setattr(image, "SMALL", -1)
+    monkeypatch.setattr(image, "_File", noted)
+    return opened
+
+
+PICTURES = [kind for kind in KINDS if not kind.startswith("idx")]
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_a_few_mutated_files_read_as_large_ones_are(kind, tmp_path, large, monkeypatch):
+    """With the words and pixels of files that are read at once."""
+    taken = 0
+    for seed in range(QUICK):
+        content = mutated(KINDS[kind], random.Random(f"{kind}{seed}"))
+        found = []
+        for size in (-1, 2**22):
+            monkeypatch.setattr(image, "SMALL", size)
+            with quiet():
+                message = outcome(kind, tmp_path, content)
+                path, before = tmp_path / f"fuzzed.{kind.split('.')[-1]}", len(large)
+                pixels = None if message else load_rgb(path).tobytes()
+            assert pixels is None or len(large) - before == (size < 0)
+            found.append((message, pixels))
+        assert found[0] == found[1], f"seed {seed} of {kind}"
+        taken += not message
+    assert 0 < taken < QUICK
+
+
+@pytest.mark.parametrize("length", [0, 1, 100, 2**16 + 1, 3 * 2**16])
+def test_a_file_is_asked_for_what_headers_promise_and_gives_what_it_has(length, tmp_path):
+    """As memory that holds the same bytes does, and without taking what is promised."""
+    rng, path = random.Random(length), tmp_path / "file"
+    content = rng.randbytes(length)
+    path.write_bytes(content)
+    promises = [n for n in NUMBERS if n < 2**63] + [-1, None, length, length // 2, length + 1]
+    with watched(2**20 + 4 * length), image._File(path) as file:
+        for _ in range(300):
+            place, size = rng.choice((0, length // 3, length, length + 5)), rng.choice(promises)
+            file.seek(place)
+            expected = content[place:] if size in (-1, None) else content[place : place + size]
+            assert file.read(size) == expected, (place, size)
+            assert file.tell() == place + len(expected)
+            assert file.read(4) == content[place + len(expected) :][:4]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", PICTURES)
+def test_many_mutated_files_read_as_large_ones_are(kind, tmp_path, large):
+    assert len(fuzz(kind, range(QUICK, QUICK + LONG), tmp_path)) > 3
+    assert len(large) >= LONG  # an empty file is opened by nobody, and most are opened twice
 
 
 @pytest.mark.slow
