@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import selectors
 import shutil
 import subprocess
@@ -172,8 +173,9 @@ class Line:
         code = self._process.poll()
         how = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - 4000))
-        lines = self._said.read().decode(errors="replace").strip().splitlines()
-        last = f" ({' '.join(lines[-1].split())[:200]})" if lines else ""
+        said = self._said.read().decode(errors="replace").strip().splitlines()
+        telling = [line for line in said if re.search("error|abort|fail|kill", line, re.I)] or said
+        last = f" ({' '.join(telling[-1].split())[:200]})" if telling else ""
         return f"its process ended, {how}{last}. Leave it out, or mend it"
 
     def _fail(self, reason: str) -> NoReturn:

@@ -16,9 +16,11 @@ def quartiles(values: Any) -> list[float]:
 def paired_ratios(baseline: Sequence[float | None], other: Sequence[float | None]) -> list[float]:
     """The speed of `other` over the baseline's in each round that has both times: above 1, faster.
 
-    A slow minute of the machine slows both times of a round, and leaves their ratio.
+    A slow minute of the machine slows both times of a round, and leaves their ratio. Of a run that
+    was stopped, one of the two may know a round more.
     """
-    return [a / b for a, b in zip(baseline, other, strict=True) if a is not None and b is not None]
+    pairs = zip(baseline, other, strict=False)
+    return [a / b for a, b in pairs if a is not None and b is not None]
 
 
 def geometric_mean(values: Sequence[float]) -> float:

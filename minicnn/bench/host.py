@@ -217,7 +217,11 @@ def _drawn(name: str, shape: list[int], case: dict[str, Any]) -> np.ndarray:
 
 
 def import_file(file: str) -> Any:
-    """Import a Python file by its path, under a name that hides no package."""
+    """Import a Python file by its path, under a name that hides no package.
+
+    What lies beside it can be imported too, if nothing else has that name.
+    """
+    sys.path.append(str(Path(file).parent))
     spec = importlib.util.spec_from_file_location(f"contender_{Path(file).stem}", file)
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} is no Python file")

@@ -8,6 +8,7 @@ each timing lets the threads of the one before fall asleep (BLAS's and OpenMP's 
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,7 +23,11 @@ from minicnn.bench.contenders import CaseError, Contender, ContenderError, Line,
 from minicnn.bench.figures import error_of
 
 TOLERANCE = 1e-4  # max|a-b| / max|b|, against float64
-REFERENCE = "the float64 reference"
+# The gradients of whole models, which jump where rounding decides on which side of ReLU's kink a
+# value is, or which pixel is the largest: one jump in AlexNet was 7e-4. An error in a formula is
+# of the order of 1, and each layer by itself is held to TOLERANCE.
+JUMPING, JUMP = "gradient of ", 1e-2
+PEAKS_EVERY = 6  # cases
 
 
 @dataclass(frozen=True)
@@ -53,10 +58,11 @@ class Run:
 
     Attributes:
         entries: by case key, then by contender name.
-        peaks: {"fma": [GFLOP/s, …], "copy": [GB/s, …]}, two of each from a round.
+        peaks: {"fma": [GFLOP/s, …], "copy": [GB/s, …]}, several of each from a round.
         versions: of each contender.
         problems: what went wrong, in words.
         rounds_done: whole rounds.
+        load: how many processes wanted a core, on average, in the minute before.
     """
 
     def __init__(
@@ -73,6 +79,7 @@ class Run:
         self.versions: dict[str, dict[str, str]] = {}
         self.problems: list[str] = []
         self.rounds_done = 0
+        self.load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
         self._ceilings = Contender("ceilings", ceilings.__file__)
 
     @property
@@ -115,13 +122,13 @@ class Run:
                 return
             exact = np.load(file, mmap_mode="r")
             entry.errors[output] = error_of(np.load(got[output], mmap_mode="r"), exact)
-        worst = max(entry.errors, key=lambda output: entry.errors[output])
-        if not entry.errors[worst] <= TOLERANCE:
+        worst = max(entry.errors, key=lambda output: entry.errors[output] / allowed(output))
+        if not entry.errors[worst] <= allowed(worst):
             self.strike(
                 case,
                 name,
                 f"wrong: {worst} is off by {entry.errors[worst]:.1e} of its largest value, "
-                f"more than {TOLERANCE:g}; not timed",
+                f"more than {allowed(worst):g}; not timed",
             )
 
     # ------------------------------------------------------------------------------ rounds
@@ -131,8 +138,9 @@ class Run:
         r = self.rounds_done
         alive = [c for c in self.contenders if self._is_needed(c)]
         with self._lines([self._ceilings, *alive]) as lines:
-            self._measure_peaks(lines)
             for i, case in enumerate(self.cases):
+                if i % PEAKS_EVERY == 0:
+                    self._measure_peaks(lines)
                 self.tell(f"round {r + 1}: {case.key}")
                 self._measure(lines, case, _rotated(alive, r + i))
             self._measure_peaks(lines)
@@ -233,7 +241,8 @@ class _Lines:
                 self.run.strike(case, contender.name, str(error), wrong=error.offered)
                 return None
             except ContenderError as error:
-                self.run.strike(case, contender.name, str(error))
+                reason = str(error).removeprefix(f"{contender.name}: ")
+                self.run.strike(case, contender.name, reason)
                 del self._open[contender.name]
                 self.open([contender])
                 return None
@@ -242,6 +251,11 @@ class _Lines:
     def close(self) -> None:
         for line in self._open.values():
             line.close()
+
+
+def allowed(output: str) -> float:
+    """How far an output may be off."""
+    return JUMP if output.startswith(JUMPING) else TOLERANCE
 
 
 def _rotated(items: list[Any], by: int) -> list[Any]:

@@ -82,15 +82,17 @@ def described(title: str) -> tuple[list[dict[str, Any]], Shapes]:
 
 def layers_of(model: Module) -> Iterator[dict[str, Any]]:
     """Each layer as data; the layers run in the order in which the model holds them."""
-    flat = False
+    flat, channels = False, 0
     for name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and not flat:
+        if next(module.children(), None) is not None or isinstance(module, nn.Identity):
+            continue
+        if isinstance(module, nn.Conv2d):
+            channels = module.out_channels
+        if isinstance(module, nn.Linear | nn.Flatten) and not flat:
             flat = True
-            yield {"op": "flatten"}
-        if next(module.children(), None) is None and not isinstance(module, nn.Identity):
-            layer = _layer(module)
-            flat = flat or layer["op"] == "flatten"
-            yield layer | {"name": name}
+            yield {"op": "flatten", "channels": channels}
+        if not isinstance(module, nn.Flatten):
+            yield _layer(module) | {"name": name}
 
 
 def _layer(module: Module) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def _layer(module: Module) -> dict[str, Any]:
         return {"op": "batch_norm", "eps": m.eps, "momentum": m.momentum}
     if isinstance(m, nn.Dropout):
         return {"op": "dropout", "p": m.p}
-    names = {nn.Linear: "linear", nn.ReLU: "relu", nn.Flatten: "flatten"}
+    names = {nn.Linear: "linear", nn.ReLU: "relu"}
     if type(m) not in names:
         raise ArgumentError(
             f"bench: {type(m).__name__} is no layer that peers know. Add it to model_cases.py."

@@ -16,7 +16,7 @@ from minicnn.bench.ours_kernels import Arrays, Prepared
 from minicnn.kernels import current_backend, set_default_backend, threads
 
 LOOPS_STEP = 0.65e-6  # seconds of a multiply-add in the interpreter
-PATIENCE = 5.0  # seconds: a call of the loops rung that would take longer is left out
+PATIENCE = 2.0  # seconds: a call of the loops rung that would take longer is left out
 
 _dtype: Any = np.float32
 _rung = ""

@@ -20,7 +20,7 @@ Data = dict[str, Any]
 
 def result_of(run: Run, baseline: str, command: str) -> Data:
     """Everything that was measured so far, with the figures made of it."""
-    peaks = {name: quartiles(found) if found else None for name, found in run.peaks.items()}
+    peaks = {name: max(found, default=None) for name, found in run.peaks.items()}
     return {
         "format": FORMAT,
         "command": command,
@@ -30,14 +30,15 @@ def result_of(run: Run, baseline: str, command: str) -> Data:
         "contenders": run.versions,
         "rounds": run.rounds_done,
         "complete": run.rounds_done == run.settings.rounds,
+        "load before": run.load,
         "peaks": {"fma GFLOP/s": peaks["fma"], "copy GB/s": peaks["copy"]},
+        "peaks, each time": run.peaks,
         "cases": [_case(run, case, baseline, peaks) for case in run.cases],
         "problems": run.problems,
-        "peaks of each round": run.peaks,
     }
 
 
-def _case(run: Run, case: Any, baseline: str, peaks: dict[str, list[float] | None]) -> Data:
+def _case(run: Run, case: Any, baseline: str, peaks: dict[str, float | None]) -> Data:
     data = case.as_data()
     del data["tensors"]
     entries = run.entries[case.key]
@@ -49,7 +50,7 @@ def _case(run: Run, case: Any, baseline: str, peaks: dict[str, list[float] | Non
 
 
 def _figures(
-    case: Any, entry: Entry, base: list[float | None], peaks: dict[str, list[float] | None]
+    case: Any, entry: Entry, base: list[float | None], peaks: dict[str, float | None]
 ) -> Data:
     """The figures of one contender in one case."""
     found: Data = {"errors": entry.errors}
@@ -65,8 +66,7 @@ def _figures(
         "GFLOP/s": case.flops / median / 1e9,
         "GB/s": case.bytes / median / 1e9,
     }
-    fma, copy = (peak[1] if peak else None for peak in (peaks["fma"], peaks["copy"]))
-    share = share_of_roof(case.flops, case.bytes, median, fma, copy)
+    share = share_of_roof(case.flops, case.bytes, median, peaks["fma"], peaks["copy"])
     if share:
         found |= {"share of roof": share[0], "roof": share[1]}
     ratios = paired_ratios(base, entry.seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from minicnn.bench.figures import geometric_mean
 
 WIDTHS = (16, 10, 17, 9, 7, 9, 22)
 NONE = "–"
+BUSY = 0.5  # load before a run from which its figures are rough
 
 
 def lines_of(result: dict[str, Any]) -> Iterator[str]:
@@ -28,10 +30,10 @@ def summary(result: dict[str, Any]) -> Iterator[str]:
     threads = result["settings"]["threads"]
     if fma and copy:
         yield (
-            f"peaks on {threads} thread{'s' * (threads > 1)}: {fma[1]:.0f} GFLOP/s of fused "
-            f"multiply-adds, {copy[1]:.1f} GB/s of copying"
+            f"peaks on {threads} thread{'s' * (threads > 1)}: {fma:.0f} GFLOP/s of fused "
+            f"multiply-adds (f), {copy:.1f} GB/s of copying (c)"
         )
-    for name in result["contenders"]:
+    for name in result["cases"][0]["contenders"]:
         ratios = {
             case["key"]: case["contenders"][name]["ratio"][1]
             for case in result["cases"]
@@ -40,13 +42,16 @@ def summary(result: dict[str, Any]) -> Iterator[str]:
         if ratios and name != result["baseline"]:
             worst = min(ratios, key=lambda key: ratios[key])
             yield (
-                f"{name}: {geometric_mean([*ratios.values()]):.2f}× {result['baseline']} "
-                f"(geometric mean of {len(ratios)}); worst {ratios[worst]:.2f}× in {worst}"
+                f"{name}: {times(geometric_mean([*ratios.values()]))}× {result['baseline']} "
+                f"(geometric mean of {len(ratios)}); worst {times(ratios[worst])}× in {worst}"
             )
     if not result["complete"]:
         asked = result["settings"]["rounds"]
         yield f"stopped after {result['rounds']} of {asked} rounds"
-    yield from result["problems"]
+    if result["load before"] and result["load before"] > BUSY:
+        yield f"others were busy here (load {result['load before']} at the start): rough figures"
+    for problem in result["problems"]:
+        yield textwrap.fill(problem, 100, subsequent_indent="  ")
 
 
 def _contender(name: str, figures: dict[str, Any], is_baseline: bool) -> str:
@@ -59,11 +64,11 @@ def _contender(name: str, figures: dict[str, Any], is_baseline: bool) -> str:
     ratio = NONE
     if "ratio" in figures:
         a, b, c = figures["ratio"]
-        ratio = "1" if is_baseline else f"{b:.2f} ({a:.2f}–{c:.2f})"
-    speed = f"{figures['GFLOP/s']:.1f}" if figures["GFLOP/s"] else NONE
+        ratio = "1" if is_baseline else f"{times(b)} ({times(a)}–{times(c)})"
+    speed = plain(figures["GFLOP/s"]) if figures["GFLOP/s"] else NONE
     return _row(
         f"  {name}", number(median), f"({number(low)}–{number(high)})",
-        speed, f"{figures['GB/s']:.1f}", roof, ratio,
+        speed, plain(figures["GB/s"]), roof, ratio,
     )  # fmt: skip
 
 
@@ -72,6 +77,16 @@ def number(value: float) -> str:
     if value >= 1000:
         return f"{value:.0f}"
     return f"{value:#.4g}" if value >= 1e-3 else f"{value:.5f}"
+
+
+def plain(value: float) -> str:
+    """One decimal; below 0.1, two significant digits."""
+    return f"{value:.1f}" if value >= 0.1 else f"{value:.2g}"
+
+
+def times(value: float) -> str:
+    """A ratio: two decimals; below 0.1, two significant digits."""
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def _row(first: str, *cells: str) -> str:

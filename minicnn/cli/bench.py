@@ -6,33 +6,48 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
-from minicnn.bench.contenders import Contender, peer, rung
-from minicnn.bench.suites import select
-from minicnn.cli.options import Finite, Page, option
+from minicnn.bench.contenders import PEERS, Contender, peer, rung
+from minicnn.bench.suites import SUITES, select
+from minicnn.cli.bench_compare import compare
+from minicnn.cli.options import RUNGS, Finite, Page, option
 from minicnn.errors import ArgumentError
+from minicnn.io.atomic import check_writable
 from minicnn.kernels import threads
 
 QUICK_ROUNDS, ROUNDS = 3, 7
+PICTURES = (".png", ".svg", ".pdf")
 
 
 class Pages(Page, click.Group):
-    """A page with options by section, and with commands below it."""
+    """A page with options by section, and with the commands below it."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         Page.format_options(self, ctx, formatter)
         self.format_commands(ctx, formatter)
 
 
-@click.group("bench", cls=Pages, invoke_without_command=True)
+class Picture(click.ParamType):
+    """A file for a picture, of a kind that every browser shows."""
+
+    name = "picture"
+
+    def convert(self, value: object, param: object, ctx: object) -> str:
+        if Path(str(value)).suffix.lower() not in PICTURES:
+            self.fail(f"{value} is no picture's name. Let it end in {', '.join(PICTURES)}")
+        return str(value)
+
+
+@click.group("bench", cls=Pages, invoke_without_command=True, subcommand_metavar="[compare A B]")
 @option(
     "--suite",
     default="quick",
     metavar="NAME",
     section="What is measured",
-    help="seeds (the course networks' convolutions), layers.",
+    help=f"{', '.join(SUITES)}.",
     unless="quick",
 )
 @option(
@@ -58,7 +73,7 @@ class Pages(Page, click.Group):
     default="numpy,numba",
     metavar="NAMES",
     section="Who is measured",
-    help="Rungs, with commas between them; none: only peers.",
+    help=f"Of {', '.join(RUNGS)}, with commas between; none: only peers.",
     unless="numpy,numba",
 )
 @option(
@@ -67,8 +82,8 @@ class Pages(Page, click.Group):
     multiple=True,
     metavar="NAME[=PYTHON]",
     section="Who is measured",
-    help="torch, torch_compiled, tf or jax, run by this environment's Python or by the one at "
-    "that path; or a contender's file. May be given several times.",
+    help=f"{', '.join(PEERS)}, run by this environment's Python or the one at that path; or a "
+    "contender's own file.py. May be given several times.",
     unless="none",
 )
 @option(
@@ -130,6 +145,20 @@ class Pages(Page, click.Group):
     section="What is written",
     help="All figures, with this machine and this command.",
 )
+@option(
+    "--chart",
+    type=Picture(),
+    metavar="FILE.png",
+    section="What is written",
+    help="Bars: each contender's GFLOP/s in each case.",
+)
+@option(
+    "--roofline",
+    type=Picture(),
+    metavar="FILE.png",
+    section="What is written",
+    help="Each case under what the machine allows at most.",
+)
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -142,12 +171,19 @@ def command(
     rounds: int | None,
     count: int | None,
     json_file: str | None,
+    chart: str | None,
+    roofline: str | None,
     **how: float,
 ) -> None:
-    """How fast is each rung here, how fast are others, and how much is left?
+    """How fast is each rung here, how fast are others, how much is left?
 
-    Every result is checked first. Then all take turns, in fresh processes,
-    round after round; figures are medians with quartiles.
+    Every output is first held against float64. Then all take turns, in fresh
+    processes, round after round; figures are medians, with quartiles.
+
+    \b
+    minicnn bench
+    minicnn bench --suite seeds --rungs numba --peer torch
+    minicnn bench --suite models --peer tf=/path/to/venv/bin/python
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -157,25 +193,37 @@ def command(
     cases = select(suite, only, batches)
     contenders = _contenders(rungs, peers)
     first = _baseline(baseline, contenders, peers)
+    for file in (json_file, chart, roofline):
+        if file:
+            check_writable(Path(file).absolute().parent, error=ArgumentError)
     rounds = rounds or (QUICK_ROUNDS if suite == "quick" else ROUNDS)
-    settings = Settings(min(count or threads.available(), threads.available()), rounds, **how)
-    with _bar(len(cases) * (1 + rounds)) as tell:
-        run = Run(cases, contenders, settings, tell)
-        stopped = False
+    count = min(count or threads.available(), threads.available())
+    line = shlex.join(["minicnn", *sys.argv[1:]])
+
+    run = Run(cases, contenders, Settings(count, rounds, **how))
+    stopped = False
+    with _bar(run.steps) as run.tell:
         try:
             run.check()
             for _ in range(rounds):
                 run.round()
+                if json_file:  # so that not even a power cut loses more than a round
+                    results.save(results.result_of(run, first, line), json_file)
         except KeyboardInterrupt:
             stopped = True
-    result = results.result_of(run, first, shlex.join(["minicnn", *sys.argv[1:]]))
-    for line in table.lines_of(result):
-        click.echo(line)
+    result = results.result_of(run, first, line)
+    for text in table.lines_of(result):
+        click.echo(text)
     if json_file:
         results.save(result, json_file)
+    if chart or roofline:
+        _draw(result, chart, roofline)
     if stopped:
         raise KeyboardInterrupt
     ctx.exit(1 if run.problems else 0)
+
+
+command.add_command(compare)
 
 
 def _contenders(rungs: str, peers: tuple[str, ...]) -> list[Contender]:
@@ -183,14 +231,15 @@ def _contenders(rungs: str, peers: tuple[str, ...]) -> list[Contender]:
     found = [*map(rung, names), *map(peer, peers)]
     if not found:
         raise ArgumentError("bench: there is nobody to measure. Name a rung or a --peer.")
-    twice = {c.name for c in found if [d.name for d in found].count(c.name) > 1}
+    named = [contender.name for contender in found]
+    twice = [name for name in named if named.count(name) > 1]
     if twice:
-        raise ArgumentError(f"bench: {sorted(twice)[0]!r} is there twice. Name it once.")
+        raise ArgumentError(f"bench: {twice[0]!r} is there twice. Name it once.")
     return found
 
 
 def _baseline(wanted: str | None, contenders: list[Contender], peers: tuple[str, ...]) -> str:
-    names = [c.name for c in contenders]
+    names = [contender.name for contender in contenders]
     if wanted is not None and wanted not in names:
         raise ArgumentError(
             f"bench: --baseline {wanted!r} is not measured. Use one of: {', '.join(names)}."
@@ -200,6 +249,15 @@ def _baseline(wanted: str | None, contenders: list[Contender], peers: tuple[str,
     if peers:
         return names[-len(peers)]
     return "numpy" if "numpy" in names else names[0]
+
+
+def _draw(result: dict[str, object], chart: str | None, roofline: str | None) -> None:
+    from minicnn.bench import charts
+
+    if chart:
+        charts.bars(result, chart)
+    if roofline:
+        charts.roofline(result, roofline)
 
 
 @contextmanager
@@ -213,7 +271,7 @@ def _bar(steps: int) -> Iterator[Callable[[str], None]]:
     ) as bar:  # fmt: skip
 
         def tell(step: str) -> None:
-            bar.set_description_str(step[:68], refresh=False)
+            bar.set_description_str(step[:66], refresh=False)
             bar.update()
 
         yield tell
