@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 Arrays = dict[str, np.ndarray]
-SMALL = 1 << 20  # numbers: gradients of more are not compared
+SMALL = 1 << 20  # numbers: gradients of larger weights are not compared
 
 
 def images(a: np.ndarray) -> np.ndarray:

@@ -225,7 +225,7 @@ def model(pass_: str, arguments: dict[str, Any], arrays: Arrays) -> Any:
         plain = jax.jit(jax.value_and_grad(loss_of, has_aux=True), static_argnums=4)
         (loss, (_, logits)), g = plain(parameters, moving, x, labels, "plain")
         found = {"logits": np.asarray(logits), "loss": np.asarray(loss)}
-        small = {n: v for n, v in g.items() if v.size <= SMALL}
+        small = {n: v for n, v in g.items() if v.ndim > 1 and v.size <= SMALL}
         return found | {f"gradient of {n}": weights.gradient(n, v) for n, v in small.items()}
 
     return SimpleNamespace(run=stepping(step, parameters, moving, x, labels), outputs=outputs)

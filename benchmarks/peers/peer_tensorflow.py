@@ -321,7 +321,7 @@ def model(pass_: str, arguments: dict[str, Any], arrays: Arrays) -> Any:
         logits, loss, found = tf.function(lambda x, t: gradients(x, t, False))(x, labels)
         arrays = {"logits": logits.numpy(), "loss": loss.numpy()}
         for name, g in zip(trained, found, strict=True):
-            if np.prod(g.shape) <= SMALL:
+            if len(g.shape) > 1 and np.prod(g.shape) <= SMALL:
                 arrays[f"gradient of {name}"] = weights.gradient(name, g)
         return arrays
 

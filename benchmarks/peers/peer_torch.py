@@ -23,7 +23,7 @@ WANTED = {
     "weight gradient": {"w": "dw"},
     "gradient": {"x": "dx", "weight": "dweight", "bias": "dbias"},
 }
-SMALL = 1 << 20  # numbers: gradients of more are not compared
+SMALL = 1 << 20  # numbers: gradients of larger weights are not compared
 
 _compiled = False
 
@@ -176,7 +176,7 @@ def model(pass_: str, arguments: dict[str, Any], t: Tensors) -> Any:
         found = {"logits": logits.detach().numpy(), "loss": loss.detach().numpy()}
         for described, module in zip(layers, net, strict=True):
             for name, p in module.named_parameters():
-                if p.numel() <= SMALL:
+                if p.ndim > 1 and p.numel() <= SMALL:
                     found[f"gradient of {described['name']}.{name}"] = p.grad.numpy()
         net.train()
         return found

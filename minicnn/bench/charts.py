@@ -6,6 +6,7 @@ the roofline a contender also has its own mark.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from itertools import cycle
@@ -73,6 +74,7 @@ def bars(result: Result, path: str | os.PathLike[str]) -> Any:
 def roofline(result: Result, path: str | os.PathLike[str]) -> Any:
     """Every case by its arithmetic intensity and its speed, under what the machine allows.
 
+    The passes of an operation share a number, which stands over the fastest of its points.
     Source: Williams, Waterman & Patterson 2009, "Roofline: an insightful visual performance model
     for multicore architectures". Raises DataError without measured cases that have FLOPs.
     """
@@ -82,33 +84,49 @@ def roofline(result: Result, path: str | os.PathLike[str]) -> Any:
     fma, copy = result["peaks"]["fma GFLOP/s"], result["peaks"]["copy GB/s"]
     if not cases or not fma or not copy:
         raise DataError("bench: no case with FLOPs was measured. A roofline needs one, and peaks.")
-    names = _names(cases)
-    figure = Figure(figsize=(11, max(6.0, 0.9 + 0.17 * len(cases))), layout="constrained")
-    axes, key = figure.subplots(1, 2, width_ratios=(2.2, 1))
-    at = [case["flops"] / case["bytes"] for case in cases]
-    best = [0.0] * len(cases)
-    for name, (colour, mark) in _styled(names):
-        found = [(n, case["contenders"][name]) for n, case in enumerate(cases)]
-        found = [(n, figures["GFLOP/s"]) for n, figures in found if "ms" in figures]
-        for n, speed in found:
-            best[n] = max(best[n], speed)
+    groups: dict[str, list[tuple[float, float]]] = {_group(case): [] for case in cases}
+    figure = Figure(figsize=(11, max(5.5, 1.5 + 0.17 * len(groups))), layout="constrained")
+    axes, key = figure.subplots(1, 2, width_ratios=(2.6, 1))
+    for name, (colour, mark) in _styled(_names(cases)):
+        points = []
+        for case in cases:
+            figures = case["contenders"][name]
+            if "ms" in figures:
+                points.append((case["flops"] / case["bytes"], figures["GFLOP/s"]))
+                groups[_group(case)].append(points[-1])
         axes.scatter(
-            [at[n] for n, _ in found], [speed for _, speed in found], s=34, marker=mark,
-            color=colour, edgecolors="white", linewidths=0.5, label=name, zorder=3,
+            *zip(*points, strict=True), s=34, marker=mark, color=colour, edgecolors="white",
+            linewidths=0.5, label=name, zorder=3,
         )  # fmt: skip
-    _draw_roof(axes, fma, copy, at)
-    for n, top in enumerate(best):
-        axes.annotate(
-            str(n + 1), (at[n], top), xytext=(0, 5), textcoords="offset points", ha="center",
-            fontsize=7.5, color=INK, zorder=4,
-        )  # fmt: skip
+    _draw_roof(axes, fma, copy, [case["flops"] / case["bytes"] for case in cases])
+    _number(axes, [max(points, key=lambda point: point[1]) for points in groups.values()])
     key.axis("off")
-    text = "\n".join(f"{n + 1:2}  {case['key']}" for n, case in enumerate(cases))
+    text = "\n".join(f"{n + 1:2}  {group}" for n, group in enumerate(groups))
     key.text(0, 1, text, va="top", fontsize=8, color=INK, linespacing=1.35)
     handles, labels = axes.get_legend_handles_labels()
     key.legend(handles, labels, loc="lower left", frameon=False)
     axes.set_title(_title(result), loc="left", fontsize=10, color=INK, pad=12)
     return save(figure, path)
+
+
+def _group(case: Result) -> str:
+    """The operation without its pass."""
+    return str(case["key"].removesuffix(f", {case['pass_']}"))
+
+
+def _number(axes: Any, places: list[tuple[float, float]]) -> None:
+    """1, 2, 3 … above these points; one that would cover another goes above it."""
+    taken: list[tuple[float, float]] = []
+    for n, (x, y) in sorted(enumerate(places), key=lambda place: place[1][1]):
+        while any(
+            abs(math.log10(x / p)) < 0.05 and abs(math.log10(y / q)) < 0.05 for p, q in taken
+        ):
+            y *= 1.06
+        taken.append((x, y))
+        axes.annotate(
+            str(n + 1), (x, y), xytext=(0, 5), textcoords="offset points", ha="center",
+            fontsize=8, color=INK, zorder=4,
+        )  # fmt: skip
 
 
 def _draw_roof(axes: Any, fma: float, copy: float, at: list[float]) -> None:

@@ -15,6 +15,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +24,7 @@ from typing import Any, NoReturn
 from minicnn.errors import ArgumentError, MiniCNNError
 from minicnn.kernels import available_backends
 
+GLANCE = 0.2  # seconds between two looks at whether to stop
 HERE = Path(__file__).resolve().parent
 PEERS_FOLDER = HERE.parent.parent / "benchmarks" / "peers"
 PEERS: dict[str, tuple[str, dict[str, Any]]] = {  # file, and options for its start
@@ -96,10 +99,14 @@ class Line:
     """A contender's process, asked and answered in lines of JSON.
 
     Every failure is a ContenderError that names the contender; the process is gone afterwards.
+    Setting `stop` ends the waiting with a KeyboardInterrupt.
     """
 
-    def __init__(self, contender: Contender, threads: int, timeout: float) -> None:
+    def __init__(
+        self, contender: Contender, count: int, timeout: float, stop: threading.Event | None = None
+    ) -> None:
         self.contender, self.timeout = contender, timeout
+        self._stop = stop or threading.Event()
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the process)
         self._rest = b""
         try:
@@ -115,7 +122,7 @@ class Line:
                 f"{contender.name}: cannot start {contender.python}: {error.strerror}. "
                 "Check that it is a Python."
             ) from error
-        self._question = {"do": "start", "threads": threads, "options": contender.options}
+        self._question = {"do": "start", "count": count, "options": contender.options}
 
     def begin(self) -> dict[str, Any]:
         """Wait until the contender is ready; return the versions that it runs on."""
@@ -155,11 +162,17 @@ class Line:
     def _line(self) -> bytes:
         pipe = self._process.stdout
         assert pipe is not None
+        end = time.monotonic() + self.timeout
         with selectors.DefaultSelector() as selector:
             selector.register(pipe, selectors.EVENT_READ)
             while b"\n" not in self._rest:
-                if not selector.select(self.timeout):
+                if self._stop.is_set():
+                    raise KeyboardInterrupt
+                left = end - time.monotonic()
+                if left <= 0:
                     self._fail(f"no answer after {self.timeout:g} s. Give it more with --timeout")
+                if not selector.select(min(left, GLANCE)):
+                    continue
                 piece = os.read(pipe.fileno(), 1 << 16)
                 if not piece:
                     self._fail(self._how_it_ended())

@@ -83,9 +83,9 @@ class Host:
         }
         return tasks[question.pop("do")](**question)
 
-    def start(self, threads: int, options: dict[str, Any]) -> dict[str, Any]:
+    def start(self, count: int, options: dict[str, Any]) -> dict[str, Any]:
         self.module = import_file(self.file)
-        versions = {"python": sys.version.split()[0], **self.module.start(threads, options)}
+        versions = {"python": sys.version.split()[0], **self.module.start(count, options)}
         return {"versions": versions}
 
     def prepare(self, case: dict[str, Any]) -> dict[str, Any]:

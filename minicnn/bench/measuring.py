@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class Run:
         problems: what went wrong, in words.
         rounds_done: whole rounds.
         load: how many processes wanted a core, on average, in the minute before.
+        stop: once set, `check` and `round` soon end with a KeyboardInterrupt.
     """
 
     def __init__(
@@ -74,13 +76,14 @@ class Run:
     ) -> None:
         self.cases, self.contenders, self.settings = cases, contenders, settings
         self.tell = tell
+        self.stop = threading.Event()
         self.entries = {case.key: {c.name: Entry() for c in contenders} for case in cases}
         self.peaks: dict[str, list[float]] = {"fma": [], "copy": []}
         self.versions: dict[str, dict[str, str]] = {}
         self.problems: list[str] = []
         self.rounds_done = 0
         self.load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-        self._ceilings = Contender("ceilings", ceilings.__file__)
+        self._ceilings = Contender("(ceilings)", ceilings.__file__)
 
     @property
     def steps(self) -> int:
@@ -91,7 +94,7 @@ class Run:
 
     def check(self) -> None:
         """Hold every contender's outputs against the float64 reference; who differs is out."""
-        reference = rung("numpy", dtype="float64")
+        reference = replace(rung("numpy", dtype="float64"), name="(reference)")
         with self._lines([reference, *self.contenders]) as lines:
             for case in self.cases:
                 self.tell(f"checking {case.key}")
@@ -100,7 +103,9 @@ class Run:
                     for contender in self.contenders:
                         place = Path(folder, contender.name)
                         got = self._outputs(lines, contender, case, place)
-                        if expected is not None and got is not None:
+                        if expected is None:
+                            self.strike(case, contender.name, "not checked: no reference for it")
+                        elif got is not None:
                             self._compare(case, contender.name, got, expected)
 
     def _outputs(
@@ -214,7 +219,9 @@ class _Lines:
         settings = self.run.settings
         for contender in contenders:
             try:
-                self._open[contender.name] = Line(contender, settings.threads, settings.timeout)
+                self._open[contender.name] = Line(
+                    contender, settings.threads, settings.timeout, self.run.stop
+                )
             except ContenderError as error:
                 self.run.strike(None, contender.name, str(error))
         for contender in contenders:

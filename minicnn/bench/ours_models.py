@@ -14,7 +14,9 @@ from minicnn.grad_mode import no_grad
 from minicnn.nn.module import Module
 from minicnn.tensor import Tensor
 
-SMALL = 1 << 20  # numbers: gradients of more are not compared, they would fill the disk
+# Gradients are compared of weights alone: those of biases are differences of nearly equal sums in
+# front of BatchNorm. And of weights of at most so many numbers: the others would fill the disk.
+SMALL = 1 << 20
 
 
 def model(op: str, pass_: str, arguments: Arguments, a: Arrays) -> Prepared:
@@ -53,7 +55,7 @@ def _training(net: Module, x: Tensor, labels: Tensor, lr: float) -> Prepared:
         loss.backward()
         found = {"logits": logits.detach().numpy(), "loss": loss.detach().numpy()}
         for name, parameter in net.named_parameters():
-            if parameter.numel() <= SMALL and parameter.grad is not None:
+            if parameter.ndim > 1 and parameter.numel() <= SMALL and parameter.grad is not None:
                 found[f"gradient of {name}"] = parameter.grad.numpy()
         for drop in drops:
             drop.train()

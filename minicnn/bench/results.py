@@ -27,7 +27,7 @@ def result_of(run: Run, baseline: str, command: str) -> Data:
         "machine": machine() | {"threads": run.settings.threads},
         "settings": vars(run.settings),
         "baseline": baseline,
-        "contenders": run.versions,
+        "contenders": {c.name: run.versions.get(c.name, {}) for c in run.contenders},
         "rounds": run.rounds_done,
         "complete": run.rounds_done == run.settings.rounds,
         "load before": run.load,

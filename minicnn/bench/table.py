@@ -8,7 +8,7 @@ from typing import Any
 
 from minicnn.bench.figures import geometric_mean
 
-WIDTHS = (16, 10, 17, 9, 7, 9, 22)
+WIDTHS = (16, 10, 18, 9, 7, 9, 22)
 NONE = "–"
 BUSY = 0.5  # load before a run from which its figures are rough
 
@@ -51,12 +51,13 @@ def summary(result: dict[str, Any]) -> Iterator[str]:
     if result["load before"] and result["load before"] > BUSY:
         yield f"others were busy here (load {result['load before']} at the start): rough figures"
     for problem in result["problems"]:
-        yield textwrap.fill(problem, 100, subsequent_indent="  ")
+        yield from textwrap.wrap(problem, 100, subsequent_indent="  ")
 
 
 def _contender(name: str, figures: dict[str, Any], is_baseline: bool) -> str:
     if "ms" not in figures:
-        return f"  {name:<{WIDTHS[0] - 2}}{figures.get('problem') or 'not measured'}"
+        why = figures.get("problem") or "not measured"
+        return f"  {name:<{WIDTHS[0] - 2}}{textwrap.shorten(why, 84, placeholder=' …')}"
     low, median, high = figures["ms"]
     roof = NONE
     if "roof" in figures:
@@ -73,10 +74,10 @@ def _contender(name: str, figures: dict[str, Any], is_baseline: bool) -> str:
 
 
 def number(value: float) -> str:
-    """Four significant digits, without an exponent: 0.01234, 1.234, 123.4, 12340."""
+    """Four significant digits, at most five decimals, no exponent: 0.01234, 1.234, 123.4, 12340."""
     if value >= 1000:
         return f"{value:.0f}"
-    return f"{value:#.4g}" if value >= 1e-3 else f"{value:.5f}"
+    return f"{value:#.4g}" if value >= 0.1 else f"{value:.5f}"
 
 
 def plain(value: float) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -202,7 +204,7 @@ def command(
 
     run = Run(cases, contenders, Settings(count, rounds, **how))
     stopped = False
-    with _bar(run.steps) as run.tell:
+    with _ctrl_c_sets(run.stop), _bar(run.steps) as run.tell:
         try:
             run.check()
             for _ in range(rounds):
@@ -258,6 +260,21 @@ def _draw(result: dict[str, object], chart: str | None, roofline: str | None) ->
         charts.bars(result, chart)
     if roofline:
         charts.roofline(result, roofline)
+
+
+@contextmanager
+def _ctrl_c_sets(stop: threading.Event) -> Iterator[None]:
+    """The first Ctrl-C sets `stop`, so that nothing is left half done; a second one is as ever."""
+
+    def notice(*_: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, notice)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
