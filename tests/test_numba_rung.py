@@ -8,8 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from minicnn.errors import ArgumentError
 from minicnn.kernels import cpu, threads
-from minicnn.kernels.cpu import _flat, _product, conv, optim, pool
+from minicnn.kernels.cpu import _flat, _paths, _pointwise, _runs, _tiled, conv, optim, pool
 from minicnn.kernels.cpu.dropout import _words
 
 WHEN_STARTED = frozenset(os.environ)
@@ -43,18 +44,14 @@ def assert_close(got, want, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
-@pytest.mark.parametrize("path", ["shifted runs", "products", "products, image by image"])
+@pytest.mark.parametrize("path", _paths.PATHS)
 def test_convolution_and_its_gradients_agree_with_torch(geometry, dtype, path, monkeypatch):
     """Each path is forced, whatever the shapes would choose."""
-    taken = []
-    monkeypatch.setattr(_product, "is_faster", lambda *_: path != "shifted runs")
-    for name in ("conv2d", "input_grad", "weight_grad"):
-        real = getattr(_product, name)
-        monkeypatch.setattr(
-            _product, name, lambda *a, real=real, name=name: (taken.append(name), real(*a))
-        )
-    if path == "products, image by image":
-        monkeypatch.setattr(_product, "_COLUMNS", 1)
+    taken = set()
+    for name, module in (("runs", _runs), ("tiles", _tiled), ("pointwise", _pointwise)):
+        for function in ("correlate", "input_grad", "weight_grad"):
+            if real := getattr(module, function, None):
+                monkeypatch.setattr(module, function, _noted(taken, name, real))
     N, C, H, W, K, R, S, stride, padding, dilation, groups = geometry
     rng = np.random.default_rng(0)
     x = rng.standard_normal((N, C, H, W)).astype(dtype)
@@ -65,19 +62,53 @@ def test_convolution_and_its_gradients_agree_with_torch(geometry, dtype, path, m
     dy = rng.standard_normal(y.shape).astype(dtype)
     y.backward(torch.tensor(dy))
     settings = (stride, padding, dilation, groups)
-    assert_close(cpu.conv2d(x, w, b, *settings), y, dtype)
-    assert_close(cpu.conv2d_input_grad(dy, w, x.shape, *settings), leaves[0].grad, dtype)
-    assert_close(cpu.conv2d_weight_grad(dy, x, w.shape, *settings), leaves[1].grad, dtype)
+    with _paths.forced(path):
+        assert_close(cpu.conv2d(x, w, b, *settings), y, dtype)
+        assert_close(cpu.conv2d_input_grad(dy, w, x.shape, *settings), leaves[0].grad, dtype)
+        assert_close(cpu.conv2d_weight_grad(dy, x, w.shape, *settings), leaves[1].grad, dtype)
     assert_close(cpu.conv2d_bias_grad(dy), leaves[2].grad, dtype)
-    assert len(taken) == (0 if path == "shifted runs" else 3)
+    is_product = (R, S) == (1, 1) == stride and padding == (0, 0)
+    assert taken == {path} or (path == "pointwise" and not is_product)
 
 
-def test_deep_layers_are_products_and_the_others_shifted_runs():
-    assert _product.is_faster((384, 192, 3, 3), 1)
-    assert _product.is_faster((192, 64, 5, 5), 1)
-    assert not _product.is_faster((32, 1, 3, 3), 1)
-    assert not _product.is_faster((64, 3, 11, 11), 1)
-    assert not _product.is_faster((256, 1, 3, 3), 256)
+def _noted(taken, name, function):
+    def noted(*arguments):
+        taken.add(name)
+        return function(*arguments)
+
+    return noted
+
+
+@pytest.mark.parametrize(
+    ("taps", "filters", "path"),
+    [
+        (9, 1, "runs"),  # depthwise: one lane of 16 would be used
+        (288, 4, "runs"),
+        (288, 20, "runs"),  # 12 of 32 lanes would be empty
+        (288, 32, "tiles"),
+        (27, 32, "tiles"),
+        (1728, 384, "tiles"),
+    ],
+)
+def test_few_filters_are_shifted_runs_and_many_are_tiles(taps, filters, path):
+    assert _paths.choose(taps, filters, 4) == path
+
+
+def test_kernels_of_one_pixel_are_products():
+    assert _paths.choose(64, 64, 4, is_product=True) == "pointwise"
+    assert _paths.choose(1, 1, 4, is_product=True) == "runs"  # a factor for each channel
+
+
+def test_a_path_can_be_forced(monkeypatch):
+    with _paths.forced("runs"):
+        assert _paths.choose(1728, 384, 4) == "runs"
+        with _paths.forced(None):
+            assert _paths.choose(1728, 384, 4) == "tiles"
+    monkeypatch.setenv("MINICNN_CONV", "tiles")
+    assert _paths.choose(9, 1, 4) == "tiles"
+    monkeypatch.setenv("MINICNN_CONV", "im2col")
+    with pytest.raises(ArgumentError, match=r"MINICNN_CONV 'im2col': no such path. Use one of"):
+        _paths.choose(9, 1, 4)
 
 
 @pytest.mark.parametrize("shape", [(5, 64, 9, 7), (11, 70, 5, 6)])
@@ -203,7 +234,7 @@ def test_read_only_inputs_are_taken_and_compile_nothing_new():
     w = np.ones((4, 3, 3, 3), np.float32)
     settings = ((1, 1), (0, 0), (1, 1), 1)
     want = cpu.conv2d(x, w, None, *settings)
-    compiled = conv._add_shifted.compiled
+    compiled = _runs._add_shifted.compiled
     before = len(compiled.signatures)
     for array in (x, w):
         array.flags.writeable = False
@@ -226,7 +257,7 @@ def test_the_users_own_numba_settings_stand():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_warm_compiles_what_training_needs(dtype):
     cpu.warm(dtype)
-    kernels = (conv._add_shifted, conv._sum_products, pool._max_pool, optim._adam)
+    kernels = (_runs._add_shifted, _runs._sum_products, pool._max_pool, optim._adam)
     before = [len(k.compiled.signatures) for k in kernels]
     rng = np.random.default_rng(0)
     x = rng.standard_normal((8, 3, 30, 30)).astype(dtype)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ._jit import cache_dir, cache_state
+from ._paths import PATHS, forced
 from .activation import (
     elu,
     elu_grad,
@@ -109,9 +110,11 @@ __all__ = [
 def warm(dtype: Any = np.float32) -> None:
     """Compile every kernel for float32 or float64, or load it from the compile cache."""
     x, w, pair = np.ones((1, 2, 4, 4), dtype), np.ones((4, 2, 3, 3), dtype), (1, 1)
-    y = conv2d(x, w, w[:, 0, 0, 0].copy(), pair, pair, pair, 1)
-    conv2d_input_grad(y, w, x.shape, pair, pair, pair, 1)
-    conv2d_weight_grad(y, x, w.shape, pair, pair, pair, 1)
+    for path in PATHS:
+        with forced(path):
+            y = conv2d(x, w, w[:, 0, 0, 0].copy(), pair, pair, pair, 1)
+            conv2d_input_grad(y, w, x.shape, pair, pair, pair, 1)
+            conv2d_weight_grad(y, x, w.shape, pair, pair, pair, 1)
     conv2d_bias_grad(y)
     fold(unfold(x, pair, pair, (0, 0), pair), x.shape, pair, pair, (0, 0), pair)
     picks, between = np.arange(4, dtype=np.int32), np.arange(4, dtype=dtype)

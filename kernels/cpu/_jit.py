@@ -247,7 +247,8 @@ def cache_state() -> dict[str, Any]:
 
 
 def _source_hash() -> str:
-    digest = hashlib.sha256(numba.__version__.encode())
+    simd = os.environ.get("MINICNN_SIMD", "")  # which tiles are built into the code, see `_simd`
+    digest = hashlib.sha256(f"{numba.__version__} {simd}".encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
