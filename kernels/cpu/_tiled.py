@@ -26,11 +26,13 @@ import numpy as np
 from numba import prange
 
 from .. import buffers, threads
+from . import _kept
 from ._flat import Layout, Plan, Tables, pack, splits
 from ._jit import SMALL, jit, kernel, take, workers
 from ._simd import ROWS, VECTORS, lanes, outer, turn_in, turn_out
 
 _FLOPS = 32  # multiply-adds that take as long as an element of a simple loop
+_MANY = 1 << 12  # pixels of the result from which packing the weights hardly counts
 _PIECE = 128  # taps of a task of packing weights, or of adding up their gradients
 _PARTS = 16  # partial weight gradients, at most
 _PARTIALS = 1 << 23  # bytes that all of them may take
@@ -49,7 +51,17 @@ def correlate(
     """Fill y, the destination of plan p, from the source and the weights."""
     step = lanes(y.itemsize)
     padded, taps = _round_up(p.channels, step), t.tap_at.size
-    packed = buffers.empty(p.groups * taps * padded, y.dtype)
+
+    def pack_weights() -> np.ndarray:
+        packed = np.empty(p.groups * taps * padded, y.dtype)
+        _pack_weights(packed.size, w.reshape(-1), packed, p, t, padded, step)
+        return packed
+
+    is_forward = p.w_step == w[0].size
+    if y.size // y.shape[1] < _MANY:
+        packed = _kept.packed(w, (p.groups, p.phases, is_forward), pack_weights)
+    else:
+        packed = pack_weights()
     bias = np.zeros((p.groups, padded), y.dtype)
     if b is not None:
         bias[:, : p.channels] = b.reshape(p.groups, p.channels)
@@ -61,7 +73,6 @@ def correlate(
         team = 1 if work < SMALL else workers()
         scratch = buffers.empty((team, p.size + ROWS * VECTORS * step), y.dtype)
         places = np.empty((team, 2, most), np.int64)
-        _pack_weights(packed.size, w.reshape(-1), packed, p, t, padded, step)
         _correlate(
             work, source, packed, bias.reshape(-1), y, p, layout, t, (cuts, padded, step),
             scratch, places,
@@ -119,12 +130,28 @@ def _pack_weights(team, w, packed, p, t, padded, step):
             first, wide = block * width, min(width, padded - block * width)
             filters = min(wide, p.channels - first)
             to, base = taps * (group * padded + first), group * p.w_group + first * p.w_step
-            for i in range(piece * _PIECE, min(taps, (piece + 1) * _PIECE)):
-                at, row = base + t.tap_w[i], to + i * wide
-                for k in range(filters):
-                    packed[row + k] = w[at + k * p.w_step]
-                packed[row + filters : row + wide] = 0
+            end = min(taps, (piece + 1) * _PIECE)
+            _pack_piece(w, base, p.w_step, t.tap_w, piece * _PIECE, end, packed[to:], filters,
+                        wide, step)  # fmt: skip
             task = take(team)
+
+
+@jit
+def _pack_piece(w, base, w_step, tap_w, first, last, packed, filters, wide, step):
+    """packed[tap*wide + k] = w[base + tap_w[tap] + k*w_step], zeros beyond the filters."""
+    i, whole = first, filters // ROWS * ROWS
+    while i < last:
+        count = 1
+        if i + step <= last and tap_w[i + step - 1] - tap_w[i] == step - 1:  # taps side by side
+            count = step
+            for k in range(0, whole, ROWS):
+                turn_in(w[base + tap_w[i] + k * w_step :], w_step, packed[i * wide + k :], wide,
+                        step)  # fmt: skip
+        for tap in range(i, i + count):
+            for k in range(whole if count == step else 0, filters):
+                packed[tap * wide + k] = w[base + tap_w[tap] + k * w_step]
+            packed[tap * wide + filters : (tap + 1) * wide] = 0
+        i += count
 
 
 @kernel
