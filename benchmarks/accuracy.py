@@ -16,8 +16,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ladder import HERE, machine
 from PIL import Image
+
+from minicnn.bench.machine import machine
+
+HERE = Path(__file__).resolve().parent
 
 
 def run(seed: int, folder: Path) -> dict:

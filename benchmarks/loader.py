@@ -23,10 +23,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from ladder import machine, quartiles
 from PIL import Image
 
 from minicnn import data, datasets, transforms
+from minicnn.bench.figures import quartiles
+from minicnn.bench.machine import machine
 
 HERE = Path(__file__).resolve().parent
 SIDE, BATCH = 224, 128

@@ -26,7 +26,7 @@ def small(monkeypatch) -> list[Case]:
     monkeypatch.setattr(memory_cases, "NORMS", ((4, 5),))
     monkeypatch.setattr(memory_cases, "LARGE", (3, 5))
     monkeypatch.setattr(memory_cases, "SOFT", (10,))
-    small_cat = "cat_dog_cnn_1_3", {"image_size": 22, "num_classes": 2}, 22
+    small_cat = "cat_dog_cnn_1_3", {"image_size": 22, "num_classes": 2}, (3, 22, 22)
     monkeypatch.setattr(model_cases, "MODELS", {"cat/dog": small_cat})
     model_cases.build.cache_clear()
     convolutions = [

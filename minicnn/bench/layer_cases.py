@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minicnn.bench.cases import Batches, Case, Shapes, traffic
+from minicnn.bench.model_cases import FIRST, network
 from minicnn.kernels.shapes import conv_output_size
 
 Layer = tuple[int, int, int, int, int, int]  # channels in, filters, input side, kernel, stride, pad
@@ -56,19 +57,17 @@ def layers(batches: Batches) -> list[Case]:
 
 
 def ladder(batches: Batches) -> list[Case]:
-    """Forward passes for a picture of the rungs: small layers to large ones.
+    """For a picture of the rungs: small convolutions to large ones, and a small network's training.
 
-    The smallest stands there for one image, too: the textbook's loops take a second for what the
+    The smallest is there for one image, too: the textbook's loops take a second for what the
     others do in a millisecond.
     """
-    first = convolution("ladder", SMALL[0], 1)
-    chosen = (*SMALL, SEEDS[5], SEEDS[6], *SEEDS[:3])
-    return first + [
-        case
-        for batch in batches or (BATCH,)
-        for layer in chosen
-        for case in convolution("ladder", layer, batch)
-    ]
+    found = convolution("ladder", SMALL[0], 1)
+    for batch in batches or (BATCH,):
+        for layer in (*SMALL, SEEDS[5], SEEDS[6], *SEEDS[:3]):
+            found += convolution("ladder", layer, batch)
+        found += network("ladder", FIRST, batch)[1:]
+    return list({case.key: case for case in found}.values())  # --batch 1: the smallest once
 
 
 def convolution(suite: str, layer: Layer, batch: int, groups: int = 1) -> list[Case]:

@@ -19,42 +19,49 @@ from minicnn.summary import summary
 
 BATCHES = (1, 32, 128)
 CLASSES = 2
-# name, arguments, image side
-MODELS: dict[str, tuple[str, dict[str, Any], int]] = {
-    "cat/dog 1.3": ("cat_dog_cnn_1_3", {"image_size": 160, "num_classes": CLASSES}, 160),
-    "AlexNet": ("alexnet", {"classes": CLASSES}, 224),
+CAT_DOG, ALEXNET, FIRST = "cat/dog 1.3", "AlexNet", "cat/dog 1.3 grey"
+# name, arguments, image (C, H, W); FIRST is what the first command of the README trains
+MODELS: dict[str, tuple[str, dict[str, Any], Shape]] = {
+    CAT_DOG: ("cat_dog_cnn_1_3", {"image_size": 160, "num_classes": CLASSES}, (3, 160, 160)),
+    ALEXNET: ("alexnet", {"classes": CLASSES}, (3, 224, 224)),
+    FIRST: (
+        "cat_dog_cnn_1_3",
+        {"in_channels": 1, "image_size": 28, "num_classes": CLASSES},
+        (1, 28, 28),
+    ),
 }
 COUNTERS = "num_batches_tracked"
 
 
 def models(batches: Batches) -> list[Case]:
+    """Inference and a training step of each network."""
+    sizes = batches or BATCHES
+    return [c for title in MODELS for batch in sizes for c in network("models", title, batch)]
+
+
+def network(suite: str, title: str, batch: int) -> list[Case]:
     """Inference, and a training step with Adam: forward, cross entropy, backward, update.
 
     The least bytes: weights read in each direction, written as gradients, and Adam's seven passes.
     """
-    found = []
-    for title, (name, arguments, side) in MODELS.items():
-        layers, tensors = described(title)
-        options = {"model": name, "options": arguments, "layers": layers, "lr": 1e-3}
-        options["classes"] = CLASSES  # for the labels' draw
-        for batch in batches or BATCHES:
-            x = (batch, 3, side, side)
-            rows = summary(build(title), x[1:]).rows
-            macs = [batch * row.macs for row in rows if row.macs]
-            weights = traffic(*(s for n, s in tensors.items() if "running" not in n))
-            training = 2 * (3 * sum(macs) - macs[0])  # the image's own gradient is not wanted
-            labels: Shapes = {"x": x, "labels": (batch,)}
-            parts: tuple[tuple[str, Shapes, int, int], ...] = (
-                ("inference", {"x": x}, 2 * sum(macs), traffic(x) + weights),
-                ("training step", labels, training, traffic(x) + 10 * weights),
-            )
-            for pass_, inputs, flops, moved in parts:
-                shapes: Shapes = {**inputs, **tensors}
-                label = f"{title} {side}²"
-                found.append(
-                    Case("models", label, "model", pass_, batch, options, shapes, flops, moved)
-                )
-    return found
+    name, arguments, image = MODELS[title]
+    layers, tensors = described(title)
+    options = {"model": name, "options": arguments, "layers": layers, "lr": 1e-3}
+    options["classes"] = CLASSES  # for the labels' draw
+    x = (batch, *image)
+    macs = [batch * row.macs for row in summary(build(title), image).rows if row.macs]
+    weights = traffic(*(shape for n, shape in tensors.items() if "running" not in n))
+    training = 2 * (3 * sum(macs) - macs[0])  # the image's own gradient is not wanted
+    labels: Shapes = {"x": x, "labels": (batch,)}
+    parts: tuple[tuple[str, Shapes, int, int], ...] = (
+        ("inference", {"x": x}, 2 * sum(macs), traffic(x) + weights),
+        ("training step", labels, training, traffic(x) + 10 * weights),
+    )
+    label = f"{title} {image[1]}²"
+    return [
+        Case(suite, label, "model", pass_, batch, options, {**inputs, **tensors}, flops, moved)
+        for pass_, inputs, flops, moved in parts
+    ]
 
 
 @cache

@@ -81,7 +81,7 @@ def _figures(
 
 def save(result: Data, path: str | os.PathLike[str]) -> None:
     """Write the result as JSON; the old file stays until the new one is whole."""
-    text = json.dumps(_short(result), indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(rounded(result), indent=1, ensure_ascii=False) + "\n"
     atomic_write_text(path, text, error=DataError)
 
 
@@ -100,12 +100,12 @@ def load(path: str | os.PathLike[str]) -> Data:
     return data
 
 
-def _short(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Numbers to five significant digits: no clock is better, and a file stays readable."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
     if isinstance(value, dict):
-        return {k: _short(v) for k, v in value.items()}
+        return {k: rounded(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_short(v) for v in value]
+        return [rounded(v) for v in value]
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 
-from minicnn.bench import layer_cases, memory_cases
+from minicnn.bench import layer_cases, memory_cases, model_cases
 from minicnn.bench.cases import Batches, Case
 from minicnn.errors import ArgumentError
 
@@ -20,14 +20,8 @@ def quick(batches: Batches) -> list[Case]:
         picked += memory_cases.pooling((batch,))[4:6]
         picked += memory_cases.norm((batch,))[:2]
         picked += memory_cases.activations((batch,))[:1]
+        picked += model_cases.network("quick", model_cases.FIRST, batch)
     return picked
-
-
-def models(batches: Batches) -> list[Case]:
-    """Whole networks."""
-    from minicnn.bench import model_cases
-
-    return model_cases.models(batches)
 
 
 def everything(batches: Batches) -> list[Case]:
@@ -48,7 +42,7 @@ SUITES: dict[str, Callable[[Batches], list[Case]]] = {
     "norm": memory_cases.norm,
     "activations": memory_cases.activations,
     "optimizers": memory_cases.optimizers,
-    "models": models,
+    "models": model_cases.models,
     "all": everything,
 }
 
