@@ -42,10 +42,13 @@ def block(channels: int, filters: int, kernel: int, stride: int, padding: int, p
 
 
 class AlexNet(nn.Module):
-    """The course's network."""
+    """The course's network, after a normalisation of the images."""
 
-    def __init__(self, channels: int, classes: int, dropout: float) -> None:
+    def __init__(
+        self, channels: int, classes: int, dropout: float, mean: torch.Tensor, std: torch.Tensor
+    ) -> None:
         super().__init__()
+        self.mean, self.std = mean, std
         self.feature_extractor = nn.Sequential(
             *block(channels, 64, 11, 4, 2, True),
             *block(64, 192, 5, 1, 2, True),
@@ -60,14 +63,16 @@ class AlexNet(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = (x - self.mean) / self.std
         return self.head(torch.flatten(self.avgpool(self.feature_extractor(x)), 1))
 
 
-def twin_of(model: minicnn.nn.Module, channels: int) -> AlexNet:
-    """The network with minicnn's weights."""
+def twin_of(model: minicnn.nn.Module, channels: int, normalize: tuple) -> AlexNet:
+    """The network with minicnn's weights; `normalize` is (mean, std)."""
     state = {name: torch.from_numpy(np.array(t.numpy())) for name, t in model.state_dict().items()}
     rates = {m.p for m in model.modules() if isinstance(m, minicnn.nn.Dropout)}
-    twin = AlexNet(channels, state["head.6.weight"].shape[0], *rates)
+    mean, std = (torch.tensor(numbers).reshape(-1, 1, 1) for numbers in normalize)
+    twin = AlexNet(channels, state["head.6.weight"].shape[0], *rates, mean, std)
     twin.load_state_dict(state)
     return twin
 
@@ -102,7 +107,7 @@ def main() -> None:
         lr=options.lr, seed=options.seed, image_size=options.image_size,
     )  # fmt: skip
     job = Job(settings)
-    twin = twin_of(job.trainer.model, job.size[0])
+    twin = twin_of(job.trainer.model, job.size[0], settings.source.normalize)
     optimizer = torch.optim.Adam(twin.parameters(), lr=options.lr)
     epochs = []
     for epoch in range(options.epochs):
