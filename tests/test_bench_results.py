@@ -83,6 +83,10 @@ def test_a_run_without_a_single_round_is_still_a_result():
         charts.bars(data, "never.png")
 
 
+def result_of_ours(run: Run) -> results.Data:
+    return results.result_of(run, "torch", "")
+
+
 def test_the_table():
     run = measured([relu(250_000, 1)], torch=[2e-3] * 3, numba=[1e-3, 1e-3, 2e-3])
     run.load = 0.0
@@ -98,6 +102,14 @@ def test_the_table():
     )
     run.load = 1.5
     assert "others were busy" in [*table.lines_of(results.result_of(run, "torch", ""))][-1]
+
+
+def test_memory_that_grows_is_told():
+    run = measured(CONV, torch=[2e-3] * 3, numba=[1e-3] * 3)
+    run.entries[CONV[1].key]["numba"].growth = [None, 10**6, 99 * 10**6]
+    lines = [*table.lines_of(result_of_ours(run))]
+    told = [line for line in lines if "MB more" in line]
+    assert told == [f"numba: held 50 MB more after the calls of {CONV[1].key} than before"]
 
 
 @pytest.mark.parametrize("value", [0.000123456, 0.0123456, 1.23456, 123.456, 1234.56, 123456.0])

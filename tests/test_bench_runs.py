@@ -54,6 +54,19 @@ def test_a_timing_is_of_one_call_and_lasts_as_long_as_asked(tmp_path):
     assert found["samples"] <= 26
 
 
+def test_a_device_is_waited_for(tmp_path):
+    """`synchronise` is part of the time, once after each sample."""
+    starting = "global synchronise\n    def synchronise(): time.sleep(0.02)"
+    queued = contender(tmp_path, "queued", RIGHT, starting)
+    opened = line(queued)
+    try:
+        opened.ask({"do": "prepare", "case": relu(3).as_data()})
+        found = opened.ask({"do": "time", "seconds": 0, "pause": 0})
+    finally:
+        opened.close()
+    assert 0.02 <= found["seconds"] < 0.2
+
+
 @pytest.mark.skipif(not measuring.os.path.exists("/proc/self/statm"), reason="the system says not")
 def test_memory_that_is_kept_is_seen(tmp_path):
     keep = contender(tmp_path, "keep", "kept = []\nrun = lambda: kept.append(np.ones(1 << 20))")

@@ -25,9 +25,10 @@ from minicnn.bench.figures import error_of
 
 TOLERANCE = 1e-4  # max|a-b| / max|b|, against float64
 # The gradients of whole models, which jump where rounding decides on which side of ReLU's kink a
-# value is, or which pixel is the largest: one jump in AlexNet was 7e-4. An error in a formula is
-# of the order of 1, and each layer by itself is held to TOLERANCE.
-JUMPING, JUMP = "gradient of ", 1e-2
+# value is, or which pixel is the largest: in AlexNet, at 32 images, they jumped by up to 0.04 of
+# the largest, in several frameworks alike. A mistake in the chain is of the order of 1, and each
+# layer by itself is held to TOLERANCE.
+JUMPING, JUMP = "gradient of ", 0.1
 PEAKS_EVERY = 6  # cases
 
 

@@ -1,7 +1,7 @@
 """The contender that is minicnn: the kernels of a rung, and whole models on it.
 
 Run by `host.py`. Options: `rung`, and `dtype`, "float32" or, for the reference that all contenders
-are held against, "float64". A rung on a GPU also sets `synchronise` here.
+are held against, "float64". For a rung on a GPU, `synchronise` belongs here too: see `host.py`.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from minicnn.bench.figures import geometric_mean
 
 WIDTHS = (16, 10, 18, 9, 7, 9, 22)
 NONE = "–"
+GROWN = 20.0  # MB: what a process holds more after its timed calls, from which it is told
 BUSY = 0.5  # load before a run from which its figures are rough
 
 
@@ -45,6 +46,14 @@ def summary(result: dict[str, Any]) -> Iterator[str]:
                 f"{name}: {times(geometric_mean([*ratios.values()]))}× {result['baseline']} "
                 f"(geometric mean of {len(ratios)}); worst {times(ratios[worst])}× in {worst}"
             )
+        grown = {
+            case["key"]: case["contenders"][name].get("growth MB", 0)
+            for case in result["cases"]
+            if name in case["contenders"]
+        }
+        most = max(grown, key=lambda key: grown[key])
+        if grown[most] > GROWN:
+            yield f"{name}: held {grown[most]:.0f} MB more after the calls of {most} than before"
     if not result["complete"]:
         asked = result["settings"]["rounds"]
         yield f"stopped after {result['rounds']} of {asked} rounds"
