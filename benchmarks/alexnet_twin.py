@@ -19,12 +19,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ladder import HERE, machine
-
 from minicnn import Trainer, models, nn
+from minicnn.bench.machine import machine
 from minicnn.cli.job import Job
 from minicnn.cli.runs import Settings
 
+HERE = Path(__file__).resolve().parent
 TWIN = HERE / "peers" / "torch_alexnet.py"
 
 
@@ -62,7 +62,7 @@ def final(run: dict) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "alexnet_twin.json")
     options = parser.parse_args()
