@@ -13,14 +13,14 @@ from minicnn.errors import ArgumentError
 def quick(batches: Batches) -> list[Case]:
     """A little of everything; with the rungs numpy and numba it ends within a minute."""
     picked = []
-    for batch in batches or (8,):
-        for layer in (layer_cases.SEEDS[i] for i in (1, 2, 5, 7)):
+    for batch in batches or (4,):
+        for layer in (layer_cases.SEEDS[i] for i in (2, 5, 7)):
             picked += layer_cases.convolution("quick", layer, batch)[:1]
         picked += layer_cases.convolution("quick", layer_cases.SEEDS[7], batch)[1:]
         picked += memory_cases.pooling((batch,))[4:6]
         picked += memory_cases.norm((batch,))[:2]
         picked += memory_cases.activations((batch,))[:1]
-        picked += model_cases.network("quick", model_cases.FIRST, batch)
+        picked += model_cases.network("quick", model_cases.FIRST, batch)[1:]
     return picked
 
 
