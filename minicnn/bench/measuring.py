@@ -94,9 +94,14 @@ class Run:
     # ------------------------------------------------------------------------- correctness
 
     def check(self) -> None:
-        """Hold every contender's outputs against the float64 reference; who differs is out."""
+        """Hold every contender's outputs against the float64 reference; who differs is out.
+
+        Raises ContenderError if one of them cannot even start.
+        """
         reference = replace(rung("numpy", dtype="float64"), name="(reference)")
         with self._lines([reference, *self.contenders]) as lines:
+            if self.problems:
+                raise ContenderError(self.problems[0])
             for case in self.cases:
                 self.tell(f"checking {case.key}")
                 with tempfile.TemporaryDirectory(prefix="minicnn-bench-") as folder:

@@ -78,6 +78,7 @@ def test_a_wrong_contender_fails_the_run(minicnn_, tmp_path):
         (("--rungs", "numpy,numpy"), 1, "'numpy' is there twice"),
         (("--peer", "tourch"), 1, "no peer 'tourch'"),
         (("--peer", "torch=/no/python"), 1, "no program '/no/python'"),
+        (("--peer", "lacks.py"), 1, "lacks: cannot start in "),
         (("--baseline", "jax"), 1, "--baseline 'jax' is not measured. Use one of: numpy, numba"),
         (("--chart", "c.doc"), 2, "c.doc is no picture's name"),
         (("--rounds", "0"), 2, "0 is not in the range x>=1"),
@@ -88,6 +89,7 @@ def test_a_wrong_contender_fails_the_run(minicnn_, tmp_path):
 )
 def test_errors_are_one_line(minicnn_, tmp_path, arguments, code, said):
     (tmp_path / "file").write_text("")
+    (tmp_path / "lacks.py").write_text("import no_such_framework")
     (tmp_path / "a.json").write_text('{"format": 1, "cases": [], "machine": {}}')
     require_one_line(minicnn_("bench", *arguments), code, said)
 
