@@ -10,7 +10,17 @@ import torch.nn.functional as F
 
 from minicnn.errors import ArgumentError
 from minicnn.kernels import cpu, threads
-from minicnn.kernels.cpu import _flat, _paths, _pointwise, _runs, _tiled, conv, optim, pool
+from minicnn.kernels.cpu import (
+    _flat,
+    _paths,
+    _pointwise,
+    _runs,
+    _tiled,
+    _winograd,
+    conv,
+    optim,
+    pool,
+)
 from minicnn.kernels.cpu.dropout import _words
 
 WHEN_STARTED = frozenset(os.environ)
@@ -48,7 +58,8 @@ def assert_close(got, want, dtype):
 def test_convolution_and_its_gradients_agree_with_torch(geometry, dtype, path, monkeypatch):
     """Each path is forced, whatever the shapes would choose."""
     taken = set()
-    for name, module in (("runs", _runs), ("tiles", _tiled), ("pointwise", _pointwise)):
+    modules = {"runs": _runs, "tiles": _tiled, "pointwise": _pointwise, "winograd": _winograd}
+    for name, module in modules.items():
         for function in ("correlate", "input_grad", "weight_grad"):
             if real := getattr(module, function, None):
                 monkeypatch.setattr(module, function, _noted(taken, name, real))
@@ -68,7 +79,10 @@ def test_convolution_and_its_gradients_agree_with_torch(geometry, dtype, path, m
         assert_close(cpu.conv2d_weight_grad(dy, x, w.shape, *settings), leaves[1].grad, dtype)
     assert_close(cpu.conv2d_bias_grad(dy), leaves[2].grad, dtype)
     is_product = (R, S) == (1, 1) == stride and padding == (0, 0)
-    assert taken == {path} or (path == "pointwise" and not is_product)
+    is_winograd = (R, S) == (3, 3) and stride == dilation == (1, 1) and groups == 1
+    computes = {"pointwise": is_product, "winograd": is_winograd}.get(path, True)
+    assert (path in taken) == computes
+    assert taken == {path} or not computes or path == "winograd"  # weights have other paths
 
 
 def _noted(taken, name, function):
