@@ -16,28 +16,34 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import gemm, threads
+from ..shapes import Pair
+
+Geometry = tuple[Pair, Pair, Pair, int]  # stride, padding, dilation, groups
 
 _PARTS = 8  # partial weight gradients: the shapes alone decide how many
 
 
 def correlate(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, groups: int
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, geometry: Geometry
 ) -> None:
     """Y = W X + b of each image and group, into y."""
+    groups = geometry[3]
     X, Y, W = _planes(x, groups), _planes(y, groups), _matrices(w, groups)
     _products(W, X, Y)
     if b is not None:
         y += b[:, None, None]
 
 
-def input_grad(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, groups: int) -> None:
+def input_grad(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, geometry: Geometry) -> None:
     """dX = W' dY of each image and group, into dx."""
+    groups = geometry[3]
     W = _matrices(w, groups).transpose(0, 2, 1)
     _products(W, _planes(dy, groups), _planes(dx, groups))
 
 
-def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, groups: int) -> None:
+def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometry) -> None:
     """dW = dY X' of each image and group, added up in parts and an order that the shapes decide."""
+    groups = geometry[3]
     dY, X, dW = _planes(dy, groups), _planes(x, groups), _matrices(dw, groups)
     sums = np.zeros((min(_PARTS, len(X)), *dW.shape), dw.dtype)
 

@@ -16,9 +16,12 @@ import numpy as np
 from numba import prange
 
 from .. import buffers, threads
-from ._flat import Layout, Plan, Tables, pack, splits, unpack
+from ..shapes import Pair
+from ._flat import Layout, Plan, Tables, pack, plan, splits, unpack
 from ._jit import jit, kernel, take, workers
 from ._tiles import BLOCK, LANES, add_taps, add_taps_1, dot_taps
+
+Geometry = tuple[Pair, Pair, Pair, int]  # stride, padding, dilation, groups
 
 _PARTIALS = 1 << 23  # bytes that all partial weight gradients may take
 _PARTS = 16  # partial weight gradients, at most
@@ -27,6 +30,19 @@ _PIECE = 1 << 12  # elements of a task of `_add_up`
 
 
 def correlate(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, geometry: Geometry
+) -> None:
+    """Fill y with the convolution of x."""
+    _correlate(x, w, b, y, *plan(x.shape, w.shape, y.shape[2:], *geometry, x.itemsize))
+
+
+def input_grad(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, geometry: Geometry) -> None:
+    """Fill dx with the gradient for the input: each phase of it is a convolution of dy."""
+    numbers = plan(dx.shape, w.shape, dy.shape[2:], *geometry, dy.itemsize, True)
+    _correlate(dy, w, None, dx, *numbers)
+
+
+def _correlate(
     source: np.ndarray,
     w: np.ndarray,
     b: np.ndarray | None,
@@ -44,14 +60,13 @@ def correlate(
         _add_shifted(work, source, w.reshape(-1), bias, y, p, layout, t, cuts, scratch)
 
 
-def weight_grad(
-    dy: np.ndarray, x: np.ndarray, dw: np.ndarray, p: Plan, layout: Layout, t: Tables
-) -> None:
-    """Fill dw from the gradient of the output and the input; the plan is the forward one.
+def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometry) -> None:
+    """Fill dw from the gradient of the output and the input.
 
     The unused pixels between rows are multiplied by zeros of dy, so an infinity in x may make
     further taps of its channel NaN.
     """
+    p, layout, t = plan(x.shape, dw.shape, dy.shape[2:], *geometry, x.itemsize)
     units = p.blocks * p.bands
     parts = max(1, min(units, _PARTS, _PARTIALS // dw.nbytes))
     cuts = splits(parts * p.groups, p.channels)

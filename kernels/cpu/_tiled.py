@@ -1,22 +1,23 @@
 """Convolution and its gradients as sums of outer products in registers (`_simd.outer`).
 
-The image is packed, padded and flat, as for shifted runs (`_flat`): a tap and a pixel are offsets,
-and the number that pixel j needs for tap t is x[at_j + at_t]. With filters in the lanes,
+A tap and a pixel are offsets into the image (`_places`): the number that pixel j needs for tap t is
+x[at_j + at_t]. With filters in the lanes,
 
     forward           y[j, k]  = b[k] + sum over t of x[at_j + at_t] * w[t, k]
-    input gradient    the same from dy to dx, a phase of dx at a time
+    input gradient    the same from dy to dx
     weight gradient   dw[t, k] = sum over j of x[at_t + at_j] * dy[j, k]
 
 A tile is 8 pixels (or taps) times up to 48 filters. Pixels and taps only change places: both are
-tables, so no image is too small, no stride a special case, and no pixel between the rows of the
-packed image is computed in vain, as runs have to. Filters are rounded up to a multiple of 16.
+tables, so no image is too small, and no stride a special case. The image is read where it lies,
+without im2col, padding or any other copy: the 8 pixels of a tile are of one class, which meets the
+same taps, and taps that would meet padding are left out.
 
 Per step of 24 multiply-adds of vectors a tile reads 3 vectors of weights, 192 bytes, one after the
 other: 8 bytes a cycle, of which a second-level cache gives 32. The 8 pixels mostly lie in one line
 of the first-level cache. A block of weights, 48 filters of all taps, is used for all pixels of a
-task before the next comes: 332 KB for 192 channels of 3 x 3, beside the image in that cache.
+task before the next comes: 332 KB for 192 channels of 3 x 3, beside the images in that cache.
 
-What remains is packing the weights (each once a call), packing the images, and turning the tiles
+What remains is packing the weights (each once a call), listing the pixels, and turning the tiles
 round to store them: 1.3 cycles for 16 numbers that took 1 cycle a tap.
 """
 
@@ -26,284 +27,417 @@ import numpy as np
 from numba import prange
 
 from .. import buffers, threads
+from ..shapes import Pair
 from . import _kept
-from ._flat import Layout, Plan, Tables, pack, splits
-from ._jit import SMALL, jit, kernel, take, workers
+from ._jit import SMALL, U, jit, kernel, take, workers
+from ._places import Places, places
 from ._simd import ROWS, VECTORS, lanes, outer, turn_in, turn_out
 
+Geometry = tuple[Pair, Pair, Pair, int]  # stride, padding, dilation, groups
+
 _FLOPS = 32  # multiply-adds that take as long as an element of a simple loop
+_TASKS = 16  # at least, if the shapes allow: work for as many threads
+_ENOUGH = 512  # pixels of a task: fewer would not make up for fetching the weights
+_PIXELS = 1 << 13  # of a task at most: their table should leave room in the second-level cache
+_TURNED = 1 << 20  # bytes that a task's pixels of dy may take, turned round
 _MANY = 1 << 12  # pixels of the result from which packing the weights hardly counts
 _PIECE = 128  # taps of a task of packing weights, or of adding up their gradients
 _PARTS = 16  # partial weight gradients, at most
 _PARTIALS = 1 << 23  # bytes that all of them may take
-_TASKS = 16  # of a weight gradient at least, if the shapes allow
 
 
 def correlate(
-    source: np.ndarray,
-    w: np.ndarray,
-    b: np.ndarray | None,
-    y: np.ndarray,
-    p: Plan,
-    layout: Layout,
-    t: Tables,
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, geometry: Geometry
 ) -> None:
-    """Fill y, the destination of plan p, from the source and the weights."""
-    step = lanes(y.itemsize)
-    padded, taps = _round_up(p.channels, step), t.tap_at.size
+    """Fill y with the convolution of x."""
+    t = places(x.shape, w.shape, y.shape[2:], *geometry)
+    _correlate_all(x, w, b, y, t, geometry[3], w[0].size, w.shape[2] * w.shape[3])
 
-    def pack_weights() -> np.ndarray:
-        packed = np.empty(p.groups * taps * padded, y.dtype)
-        _pack_weights(packed.size, w.reshape(-1), packed, p, t, padded, step)
+
+def input_grad(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, geometry: Geometry) -> None:
+    """Fill dx with the gradient for the input: a convolution of dy, filters as its channels."""
+    t = places(dx.shape, w.shape, dy.shape[2:], *geometry, True)
+    _correlate_all(dy, w, None, dx, t, geometry[3], w.shape[2] * w.shape[3], w[0].size)
+
+
+def _correlate_all(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, t: Places, groups: int,
+    w_step: int, tap_step: int,
+) -> None:  # fmt: skip
+    """Fill y; from a filter to the next the weights lie w_step apart, from a channel tap_step."""
+    step, filters, taps = lanes(y.itemsize), y.shape[1] // groups, t.tap_at.size
+    padded = _round_up(filters, step)
+    sizes = filters, padded, step, w.size // groups, w_step, tap_step
+
+    def pack() -> np.ndarray:
+        packed = np.empty(groups * taps * padded, y.dtype)
+        _pack_weights(packed.size, w.reshape(-1), packed, t, groups, sizes)
         return packed
 
-    is_forward = p.w_step == w[0].size
-    if y.size // y.shape[1] < _MANY:
-        packed = _kept.packed(w, (p.groups, p.phases, is_forward), pack_weights)
-    else:
-        packed = pack_weights()
-    bias = np.zeros((p.groups, padded), y.dtype)
+    few = y.size // y.shape[1] < _MANY
+    packed = _kept.packed(w, (groups, w_step), pack) if few else pack()
+    bias = np.zeros((groups, padded), y.dtype)
     if b is not None:
-        bias[:, : p.channels] = b.reshape(p.groups, p.channels)
-    blocks = -(-padded // (VECTORS * step))
-    cuts = min(blocks, splits(p.blocks * p.bands * p.groups, p.channels))
-    most = layout.images * p.band * p.grid_w + ROWS
-    work = y.size * taps // p.phases // _FLOPS
+        bias[:, :filters] = b.reshape(groups, filters)
+
+    N, (P, Q) = y.shape[0], y.shape[2:]
+    images, band = _block(N, P, Q)
+    tasks = -(-N // images) * -(-P // band) * groups
+    cuts = min(-(-padded // (VECTORS * step)), -(-_TASKS // tasks))
+    classes = t.rows_of.size - 1
+    work = y.size * taps // _FLOPS
     with threads.launching:  # the team must not grow beyond its scratch in between
         team = 1 if work < SMALL else workers()
-        scratch = buffers.empty((team, p.size + ROWS * VECTORS * step), y.dtype)
-        places = np.empty((team, 2, most), np.int64)
+        sums = np.empty((team, ROWS * VECTORS * step), y.dtype)
+        pixels = np.empty((team, 2, images * band * Q + ROWS * classes), np.int64)
+        counts = np.empty((team, 2, classes), np.int64)
         _correlate(
-            work, source, packed, bias.reshape(-1), y, p, layout, t, (cuts, padded, step),
-            scratch, places,
+            work, x, packed, bias.reshape(-1), y, t, (images, band, groups, cuts), sizes, sums,
+            pixels, counts,
         )  # fmt: skip
 
 
-def weight_grad(
-    dy: np.ndarray, x: np.ndarray, dw: np.ndarray, p: Plan, layout: Layout, t: Tables
-) -> None:
-    """Fill dw from the gradient of the output and the input; the plan is the forward one."""
-    step = lanes(x.itemsize)
-    padded, taps = _round_up(p.channels, step), t.tap_at.size
-    rows = _round_up(taps, ROWS)
-    at = np.concatenate((t.tap_at, np.full(rows - taps, t.tap_at[-1])))
-    units, size = p.blocks * p.bands, p.groups * rows * padded
+def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometry) -> None:
+    """Fill dw from the gradient of the output and the input."""
+    t, groups = places(x.shape, dw.shape, dy.shape[2:], *geometry), geometry[3]
+    N, (P, Q) = dy.shape[0], dy.shape[2:]
+    K, C, R, S = dw.shape
+    step, filters = lanes(x.itemsize), K // groups
+    padded, rows = _round_up(filters, step), _round_up(t.tap_at.size, ROWS)
+    images, band = _block(N, P, Q, max(_ENOUGH, _TURNED // (padded * x.itemsize)))
+    units, size = -(-N // images) * -(-P // band), groups * rows * padded
     parts = max(1, min(units, _PARTS, _PARTIALS // (size * x.itemsize)))
-    channels = _round_up(-(-p.source_channels // -(-_TASKS // (parts * p.groups))), ROWS)
-    cuts = -(-p.source_channels // channels)
-    most = layout.images * p.band * p.grid_w + ROWS
-    work = dy.size * taps // _FLOPS
-    partial = buffers.empty((parts, p.groups, rows, padded), x.dtype)
+    whole = C % ROWS == 0  # then tiles of 8 channels of one tap, which can be shared out
+    channels = _round_up(-(-C // -(-_TASKS // (parts * groups))), ROWS) if whole else C
+    cuts, most = -(-C // channels), images * band * Q
+    at = np.concatenate((t.tap_at, np.full(rows - t.tap_at.size, t.tap_at[-1])))
+    work = dy.size * t.tap_at.size // _FLOPS
+    partial = buffers.empty((parts, groups, rows, padded), x.dtype)
     with threads.launching:
         team = 1 if work < SMALL else workers()
-        scratch = buffers.empty((team, p.size + most * padded), x.dtype)
-        places = np.empty((team, 2, most), np.int64)
+        turned = buffers.empty((team, (most + step) * padded), x.dtype)
+        tile = np.empty((team, ROWS * VECTORS * step), x.dtype)
+        pixels = np.empty((team, 2, most), np.int64)
+        counts = np.empty((team, 2, t.rows_of.size - 1), np.int64)
         _sum_products(
-            work, dy, x, partial, p, layout, t, at, (cuts, channels, padded, step), scratch, places
-        )
-        _add_up(partial.size, partial, dw.reshape(p.groups, p.channels, taps))
+            work, dy, x, partial, t._replace(tap_at=at), (images, band, groups, cuts, channels),
+            (filters, padded, step, C, R * S), turned, tile, pixels, counts,
+        )  # fmt: skip
+        _add_up(partial.size, partial, dw.reshape(groups, filters, C, R * S))
+
+
+def _block(N: int, P: int, Q: int, most: int = _PIXELS) -> Pair:
+    """Return how many images, and rows of outputs, a task takes.
+
+    Some 512 pixels or more, so that it is worth while to fetch a block of weights; `most` at most.
+    Of small images a multiple of 8, so that even the corners, one pixel an image, fill tiles.
+    """
+    if most < P * Q * ROWS:
+        images = max(1, most // (P * Q))
+        return min(N, images), min(P, max(1, most // Q))
+    return min(N, _round_up(-(-_ENOUGH // (P * Q)), ROWS)), P
 
 
 def _round_up(count: int, step: int) -> int:
     return -(-count // step) * step
 
 
-# ------------------------------------------------------------------------------- forward
+# --------------------------------------------------------------------------------- weights
 
 
 @kernel
-def _pack_weights(team, w, packed, p, t, padded, step):
+def _pack_weights(team, w, packed, t, groups, sizes):
     """Weights by groups, blocks of filters, taps and filters: the order in which tiles read them.
 
-    A block is VECTORS vectors wide, the last one as wide as is left.
+    A block is at most VECTORS vectors wide.
     """
-    taps, width = t.tap_w.size, VECTORS * step
-    blocks, pieces = (padded + width - 1) // width, (taps + _PIECE - 1) // _PIECE
+    filters, padded, step, group_step, w_step, tap_step = sizes
+    taps, spots, width = t.tap_w.size, t.meets.shape[1], VECTORS * step
+    depth, blocks = taps // spots, (padded + width - 1) // width
+    pieces = (depth + 15) // 16
     for _ in prange(team.size):
+        rows = np.empty(width * step, w.dtype)
         task = take(team)
-        while task < p.groups * blocks * pieces:
-            piece, block, group = (
-                task % pieces,
-                task // pieces % blocks,
-                task // (pieces * blocks),
-            )
-            first, wide = block * width, min(width, padded - block * width)
-            filters = min(wide, p.channels - first)
-            to, base = taps * (group * padded + first), group * p.w_group + first * p.w_step
-            end = min(taps, (piece + 1) * _PIECE)
-            _pack_piece(w, base, p.w_step, t.tap_w, piece * _PIECE, end, packed[to:], filters,
-                        wide, step)  # fmt: skip
+        while task < groups * blocks * pieces:
+            piece, block, group = task % pieces, task // pieces % blocks, task // (pieces * blocks)
+            first, wide = _lanes_of(block, blocks, padded, step)
+            base = group * group_step + first * w_step
+            channels = (piece * 16, min(depth, piece * 16 + 16))
+            _pack_piece(w[base:], w_step, tap_step, channels, depth, spots,
+                        packed[taps * (group * padded + first) :], min(wide, filters - first), wide,
+                        rows, step)  # fmt: skip
             task = take(team)
 
 
 @jit
-def _pack_piece(w, base, w_step, tap_w, first, last, packed, filters, wide, step):
-    """packed[tap*wide + k] = w[base + tap_w[tap] + k*w_step], zeros beyond the filters."""
-    i, whole = first, filters // ROWS * ROWS
-    while i < last:
-        count = 1
-        if i + step <= last and tap_w[i + step - 1] - tap_w[i] == step - 1:  # taps side by side
-            count = step
-            for k in range(0, whole, ROWS):
-                turn_in(w[base + tap_w[i] + k * w_step :], w_step, packed[i * wide + k :], wide,
-                        step)  # fmt: skip
-        for tap in range(i, i + count):
-            for k in range(whole if count == step else 0, filters):
-                packed[tap * wide + k] = w[base + tap_w[tap] + k * w_step]
-            packed[tap * wide + filters : (tap + 1) * wide] = 0
-        i += count
+def _lanes_of(block, blocks, padded, step):
+    """Return the first lane of a block, and how many it has: whole vectors, and about as many each.
 
-
-@kernel
-def _correlate(team, x, w, bias, y, p, layout, t, numbers, scratch, places):
-    for member in prange(team.size):
-        task = take(team)
-        while task < p.blocks * p.bands * p.groups * numbers[0]:
-            _correlate_task(task, x, w, bias, y, p, layout, t, numbers, scratch[member],
-                            places[member])  # fmt: skip
-            task = take(team)
-
-
-@jit
-def _correlate_task(task, x, w, bias, y, p, layout, t, numbers, scratch, places):
-    """Compute some filters of one group, for one band of rows and block of images."""
-    cuts, padded, step = numbers
-    cut, group = task % cuts, task // cuts % p.groups
-    band, block = task // (cuts * p.groups) % p.bands, task // (cuts * p.groups * p.bands)
-    n0, band_first = block * layout.images, band * p.band
-    band_end = min(band_first + p.band, p.grid_h)
-    packed, sums = scratch[: p.size], scratch[p.size :]
-    pack(x, layout, t.source_h, t.source_w, n0, group * p.source_channels, p.source_channels,
-         band_first, x.shape[2], packed)  # fmt: skip
-
-    width, taps, plane = VECTORS * step, t.tap_w.size, y.shape[2] * y.shape[3]
-    blocks, flat = (padded + width - 1) // width, y.reshape(-1)
-    for phase in range(p.phases):
-        first_tap, last_tap = t.phase_first[phase], t.phase_first[phase + 1]
-        pixels = _list_pixels(y, p, layout, t, phase, n0, band_first, band_end, places)
-        for b in range(blocks * cut // cuts, blocks * (cut + 1) // cuts):
-            wide = min(width, padded - b * width)
-            filters = min(wide, p.channels - b * width)
-            start = bias[group * padded + b * width :]
-            weights = w[taps * (group * padded + b * width) + first_tap * wide :]
-            channel = (group * p.channels + b * width) * plane
-            for j in range(0, pixels, ROWS):
-                outer(wide // step, packed, places[0, j:], t.tap_at[first_tap:],
-                      last_tap - first_tap, weights, wide, start, 0, sums, wide, wide)  # fmt: skip
-                _store(flat, channel, plane, places[1, j:], min(ROWS, pixels - j), sums, wide,
-                       filters, step)  # fmt: skip
-
-
-@jit
-def _list_pixels(y, p, layout, t, phase, n0, band_first, band_end, places):
-    """List where the pixels of a phase lie in the packed image and in y; return how many.
-
-    The last one is repeated, so that the last tile is whole.
+    64 filters are blocks of 32 and 32 rather than 48 and 16: no block is larger than need be.
     """
-    N, C, H, W = y.shape
-    left, top, count = t.phase_w[phase], t.phase_h[phase], 0
-    columns = min(p.grid_w, (W - left + p.step_w - 1) // p.step_w)
-    for image in range(min(layout.images, N - n0)):
-        for i in range(band_first, band_end):
-            h = i * p.step_h + top
-            if h < H:
-                at = (image * layout.rows + i - band_first) * layout.pitch
-                to = ((n0 + image) * C * H + h) * W + left
-                for q in range(columns):
-                    places[0, count], places[1, count] = at + q, to + q * p.step_w
-                    count += 1
-    for i in range(count, min(places.shape[1], (count + ROWS - 1) // ROWS * ROWS)):
-        places[0, i], places[1, i] = places[0, count - 1], places[1, count - 1]
-    return count
+    vectors = padded // step
+    first = block * vectors // blocks
+    return first * step, ((block + 1) * vectors // blocks - first) * step
 
 
 @jit
-def _store(y, channel, plane, to, pixels, sums, wide, filters, step):
-    """Store a tile: numbers of one filter lie side by side in y, in the tile those of one pixel."""
-    done, first = 0, to[0] + channel
-    if pixels == ROWS and to[ROWS - 1] - to[0] == ROWS - 1:
-        done = filters // step * step
-        turn_out(sums, wide, y[first:], plane, done)
-    for k in range(done, filters):
-        for i in range(pixels):
-            y[to[i] + channel + k * plane] = sums[i * wide + k]
+def _pack_piece(w, w_step, tap_step, channels, depth, spots, packed, filters, wide, rows, step):
+    """packed[(spot*depth + c)*wide + k] = w[k*w_step + c*tap_step + spot], zeros beyond filters.
+
+    A spot is a tap (r, s). Where the weights of several taps lie side by side, a square of them is
+    turned round at a time.
+    """
+    whole = filters // ROWS * ROWS
+    side_by_side = spots * (channels[1] - channels[0]) if tap_step == spots else spots
+    for c in range(channels[0], channels[1], side_by_side // spots):
+        for i in range(0, side_by_side, step):
+            count, at = min(step, side_by_side - i), c * tap_step + i
+            turned = 0
+            while turned < whole and at + (turned + ROWS - 1) * w_step + step <= w.size:
+                turn_in(w[at + turned * w_step :], w_step, rows[turned:], wide, step)
+                turned += ROWS
+            for j in range(count):
+                to = ((i + j) % spots * depth + c + (i + j) // spots) * wide
+                packed[to : to + turned] = rows[j * wide : j * wide + turned]
+                for k in range(turned, filters):
+                    packed[to + k] = w[at + j + k * w_step]
+                packed[to + filters : to + wide] = 0
 
 
-# ------------------------------------------------------------------------ weight gradient
+# ---------------------------------------------------------------------------------- pixels
+
+
+@jit
+def _list_pixels(t, images, rows, source, destination, step, pixels, counts):
+    """List where the pixels of some images and rows lie, class by class; return how many.
+
+    pixels[0] is their place in the source, an array of images that lie `source` apart, and
+    pixels[1] that in the destination; counts[0] is where each class begins, counts[1] how many it
+    has. Each class is filled up to a multiple of `step` with its last pixel.
+    """
+    at = 0
+    for k in range(counts.shape[1]):
+        counts[0, k] = at
+        columns, first = t.columns_of[k + 1] - t.columns_of[k], t.columns_of[k]
+        for n in range(images[0], images[1]):
+            for i in range(t.rows_of[k], t.rows_of[k + 1]):
+                if rows[0] <= t.row[i] < rows[1]:
+                    _shifted(pixels[0], at, t.column_at, first, columns, n * source + t.row_at[i])
+                    _shifted(pixels[1], at, t.column_to, first, columns,
+                             n * destination + t.row_to[i])  # fmt: skip
+                    at += columns
+        counts[1, k] = at - counts[0, k]
+        while counts[1, k] and at % step != counts[0, k] % step:
+            pixels[0, at], pixels[1, at] = pixels[0, at - 1], pixels[1, at - 1]
+            at += 1
+    return at
+
+
+@jit
+def _shifted(y, to, x, at, count, shift):
+    """y[to + i] = x[at + i] + shift for all i < count."""
+    to, at = U(to), U(at)
+    for i in range(U(count)):
+        y[to + i] = x[at + i] + shift
+
+
+# --------------------------------------------------------------------------------- forward
 
 
 @kernel
-def _sum_products(team, dy, x, partial, p, layout, t, at, numbers, scratch, places):
+def _correlate(team, x, w, bias, y, t, blocks, sizes, sums, pixels, counts):
+    images, band, groups, cuts = blocks
+    bands = (y.shape[2] + band - 1) // band
+    tasks = (y.shape[0] + images - 1) // images * bands * groups * cuts
     for member in prange(team.size):
         task = take(team)
-        while task < partial.shape[0] * p.groups * numbers[0]:
-            _sum_products_task(task, dy, x, partial, p, layout, t, at, numbers, scratch[member],
-                               places[member])  # fmt: skip
+        while task < tasks:
+            cut, group = task % cuts, task // cuts % groups
+            part, block = task // (cuts * groups) % bands, task // (cuts * groups * bands)
+            n = (block * images, min(y.shape[0], (block + 1) * images))
+            rows = (part * band, (part + 1) * band)
+            _correlate_task(x, w, bias, y, t, n, rows, group, (cut, cuts), sizes, sums[member],
+                            pixels[member], counts[member])  # fmt: skip
             task = take(team)
 
 
 @jit
-def _sum_products_task(task, dy, x, partial, p, layout, t, at, numbers, scratch, places):
-    """Sum dw of some channels of one group over one part of the blocks and bands."""
-    cuts, channels, padded, step = numbers
-    cut, group, part = task % cuts, task // cuts % p.groups, task // (cuts * p.groups)
-    packed, turned = scratch[: p.size], scratch[p.size :]
-    first = cut * channels
-    channels = min(channels, p.source_channels - first)
-    per_channel = t.tap_at.size // p.source_channels
-    taps, width = channels * per_channel, VECTORS * step
-    last = (first * per_channel + taps + ROWS - 1) // ROWS * ROWS
-    sums = partial[part, group, first * per_channel : last].reshape(-1)
-    sums[:] = 0
-    units, parts = p.blocks * p.bands, partial.shape[0]
-    for unit in range(units * part // parts, units * (part + 1) // parts):
-        n0, band_first = unit // p.bands * layout.images, unit % p.bands * p.band
-        band_end = min(band_first + p.band, p.grid_h)
-        pack(x, layout, t.source_h, t.source_w, n0, group * p.source_channels + first, channels,
-             band_first, x.shape[2], packed)  # fmt: skip
-        pixels = _list_pixels(dy, p, layout, t, 0, n0, band_first, band_end, places)
-        _turn_pixels(dy, group * p.channels, p.channels, places[1], pixels, turned, padded, step)
-        for k in range(0, padded, width):
-            wide = min(width, padded - k)
-            for i in range(0, taps, ROWS):
-                here = sums[i * padded + k :]
-                outer(wide // step, packed, at[i:], places[0], pixels, turned[k:], padded,
-                      here, padded, here, padded, wide)  # fmt: skip
+def _correlate_task(x, w, bias, y, t, n, rows, group, cut, sizes, sums, pixels, counts):
+    """Compute some filters of one group, for some rows of some images."""
+    filters, padded, step = sizes[0], sizes[1], sizes[2]
+    plane, taps, width = y.shape[2] * y.shape[3], t.tap_w.size, VECTORS * step
+    depth = taps // t.meets.shape[1]
+    image = x.shape[1] * x.shape[2] * x.shape[3]
+    _list_pixels(t, n, rows, image, y.shape[1] * plane, ROWS, pixels, counts)
+    source = x.reshape(-1)[group * depth * x.shape[2] * x.shape[3] :]
+    flat, blocks = y.reshape(-1), (padded + width - 1) // width
+    for b in range(blocks * cut[0] // cut[1], blocks * (cut[0] + 1) // cut[1]):
+        lane, wide = _lanes_of(b, blocks, padded, step)
+        start, block = bias[group * padded + lane :], w[taps * (group * padded + lane) :]
+        channel, real = (group * filters + lane) * plane, min(wide, filters - lane)
+        for k in range(counts.shape[1]):
+            first, last = t.runs_of[k], t.runs_of[k + 1]
+            _sum_class(source, pixels[:, counts[0, k] :], counts[1, k], t.tap_at,
+                       t.run_first[first:last], t.run_count[first:last], block, wide, start,
+                       flat, channel, plane, real, sums, step)  # fmt: skip
 
 
 @jit
-def _turn_pixels(dy, k0, filters, to, pixels, turned, padded, step):
-    """turned[j, k] = dy of pixel j and filter k0 + k, zeros beyond the filters."""
-    flat, plane = dy.reshape(-1), dy.shape[2] * dy.shape[3]
-    whole = filters // ROWS * ROWS
-    j = 0
+def _sum_class(x, pixels, count, tap_at, run_first, run_count, w, wide, start, y, channel, plane,
+               filters, sums, step):  # fmt: skip
+    """Sum the taps that a class meets, in runs, for its pixels, and store them in y."""
+    at, to, vectors = pixels[0], pixels[1], wide // step
+    tap, taps = (run_first[0], run_count[0]) if run_first.size else (0, 0)
+    first_taps, first_w, whole = tap_at[tap:], w[tap * wide :], filters // step * step
+    for j in range(0, count, ROWS):
+        here = at[j:]
+        outer(vectors, x, here, first_taps, taps, first_w, wide, start, 0, sums, wide, wide)
+        for i in range(1, run_first.size):
+            tap = run_first[i]
+            outer(vectors, x, here, tap_at[tap:], run_count[i], w[tap * wide :], wide, sums, wide,
+                  sums, wide, wide)  # fmt: skip
+        done = 0
+        if j + ROWS <= count and to[j + ROWS - 1] - to[j] == ROWS - 1:
+            turn_out(sums, wide, y[to[j] + channel :], plane, whole)
+            done = whole
+        for k in range(done, filters):
+            for i in range(min(ROWS, count - j)):
+                y[to[j + i] + channel + k * plane] = sums[i * wide + k]
+
+
+# ------------------------------------------------------------------------- weight gradient
+
+
+@kernel
+def _sum_products(team, dy, x, partial, t, blocks, sizes, turned, tile, pixels, counts):
+    images, band, groups, cuts, channels = blocks
+    parts, depth = partial.shape[0], sizes[3]
+    bands = (dy.shape[2] + band - 1) // band
+    units = (dy.shape[0] + images - 1) // images * bands
+    for member in prange(team.size):
+        task = take(team)
+        while task < parts * groups * cuts:
+            cut, group, part = task % cuts, task // cuts % groups, task // (cuts * groups)
+            cut_channels = (cut * channels, min(depth, (cut + 1) * channels))
+            sums = partial[part, group]
+            _clear(sums, cut_channels, depth)
+            for unit in range(units * part // parts, units * (part + 1) // parts):
+                n = (unit // bands * images, min(dy.shape[0], (unit // bands + 1) * images))
+                rows = (unit % bands * band, (unit % bands + 1) * band)
+                _sum_task(dy, x, sums.reshape(-1), t, n, rows, group, cut_channels, sizes,
+                          turned[member], tile[member], pixels[member], counts[member])  # fmt: skip
+            task = take(team)
+
+
+@jit
+def _clear(sums, channels, depth):
+    for i in range(sums.shape[0]):
+        if channels[0] <= i % depth < channels[1]:
+            sums[i] = 0
+
+
+@jit
+def _sum_task(dy, x, sums, t, n, rows, group, channels, sizes, turned, tile, pixels, counts):
+    """Add to sums, dw of a group by (tap, filter), what some rows of some images contribute."""
+    filters, padded, step, depth, spots = sizes
+    image, plane = x.shape[1] * x.shape[2] * x.shape[3], dy.shape[2] * dy.shape[3]
+    count = _list_pixels(t, n, rows, image, dy.shape[1] * plane, 1, pixels, counts)
+    _turn_pixels(dy.reshape(-1), group * filters * plane, filters, plane, pixels[1], count, turned,
+                 padded, step)  # fmt: skip
+    source = x.reshape(-1)[group * depth * x.shape[2] * x.shape[3] :]
+    whole = depth % ROWS == 0
+    blocks = (padded + VECTORS * step - 1) // (VECTORS * step)
+    for b in range(blocks):
+        k0, wide = _lanes_of(b, blocks, padded, step)
+        if not whole:
+            for k in range(counts.shape[1]):
+                first, count = counts[0, k], counts[1, k]
+                for run in range(t.runs_of[k], t.runs_of[k + 1]):
+                    end = t.run_first[run] + t.run_count[run]
+                    for tap in range(t.run_first[run], end, ROWS):
+                        _add_tile(source, t.tap_at[tap:], pixels[0, first:], count,
+                                  turned[first * padded + k0 :], padded, sums[tap * padded + k0 :],
+                                  min(ROWS, end - tap), wide, tile, step)  # fmt: skip
+            continue
+        for spot in range(spots):
+            k = 0
+            while k < counts.shape[1]:
+                first = last = counts[0, k]
+                while k < counts.shape[1] and t.meets[k, spot]:  # classes side by side
+                    last = counts[0, k] + counts[1, k]
+                    k += 1
+                k += 1
+                if last == first:
+                    continue
+                for c in range(channels[0], channels[1], ROWS):
+                    tap = spot * depth + c
+                    _add_tile(source, t.tap_at[tap:], pixels[0, first:], last - first,
+                              turned[first * padded + k0 :], padded, sums[tap * padded + k0 :],
+                              ROWS, wide, tile, step)  # fmt: skip
+
+
+@jit
+def _add_tile(x, taps, pixels, count, turned, padded, sums, rows, wide, tile, step):
+    """Add to `rows` rows of sums; where these are fewer than a tile has, by way of `tile`."""
+    if rows == ROWS:
+        outer(
+            wide // step, x, taps, pixels, count, turned, padded, sums, padded, sums, padded, wide
+        )
+        return
+    tile[:] = 0
+    outer(wide // step, x, _first(taps, rows), pixels, count, turned, padded, tile, wide, tile,
+          wide, wide)  # fmt: skip
+    for i in range(rows):
+        for k in range(wide):
+            sums[i * padded + k] += tile[i * wide + k]
+
+
+@jit
+def _first(taps, count):
+    """The first taps, the last of them repeated to fill a tile."""
+    filled = np.empty(ROWS, np.int64)
+    for i in range(ROWS):
+        filled[i] = taps[min(i, count - 1)]
+    return filled
+
+
+@jit
+def _turn_pixels(dy, first, filters, plane, to, pixels, turned, padded, step):
+    """turned[j, k] = dy of pixel j and filter k, zeros beyond the filters.
+
+    Squares of 8 filters and as many pixels as a vector has are turned round at once, where a few
+    pixels lie side by side; the rows of such a square beyond those are written again later.
+    """
+    whole, j = filters // ROWS * ROWS, 0
     while j < pixels:
         count = 1
-        if j + step <= pixels and to[j + step - 1] - to[j] == step - 1:
-            count = step
-            for k in range(0, whole, ROWS):
-                turn_in(flat[to[j] + (k0 + k) * plane :], plane, turned[j * padded + k :], padded,
-                     step)  # fmt: skip
+        while count < step and j + count < pixels and to[j + count] - to[j] == count:
+            count += 1
+        done = 0
+        if count > 3:
+            while done < whole and to[j] + first + (done + ROWS - 1) * plane + step <= dy.size:
+                turn_in(dy[to[j] + first + done * plane :], plane, turned[j * padded + done :],
+                        padded, step)  # fmt: skip
+                done += ROWS
         for i in range(j, j + count):
-            for k in range(whole if count == step else 0, filters):
-                turned[i * padded + k] = flat[to[i] + (k0 + k) * plane]
+            for k in range(done, filters):
+                turned[i * padded + k] = dy[to[i] + first + k * plane]
             turned[i * padded + filters : (i + 1) * padded] = 0
         j += count
 
 
 @kernel
 def _add_up(team, partial, dw):
-    """dw[group, k, tap] = sum over parts of partial[part, group, tap, k], in that order."""
-    groups, filters, taps = dw.shape
-    pieces = (taps + _PIECE - 1) // _PIECE
+    """dw[group, k, c, spot] = sum over parts of partial[part, group, (spot, c), k], in order."""
+    groups, filters, depth, spots = dw.shape
     for _ in prange(team.size):
         task = take(team)
-        while task < groups * pieces:
-            group, first = task // pieces, task % pieces * _PIECE
-            for i in range(first, min(taps, first + _PIECE)):
+        while task < groups * depth:
+            group, c = task // depth, task % depth
+            for spot in range(spots):
                 for k in range(filters):
-                    total = partial[0, group, i, k]
+                    total = partial[0, group, spot * depth + c, k]
                     for part in range(1, partial.shape[0]):
-                        total += partial[part, group, i, k]
-                    dw[group, k, i] = total
+                        total += partial[part, group, spot * depth + c, k]
+                    dw[group, k, c, spot] = total
             task = take(team)

@@ -5,6 +5,7 @@ best way to them, so there are several paths, and `_paths` chooses by the shapes
 
     runs        pixels in the lanes, shifted runs of the image      few filters, depthwise
     tiles       filters in the lanes, outer products in registers   all others
+    winograd    the same, with a quarter of the multiplications     3 x 3, stride 1
     pointwise   a matrix product on BLAS                            1 x 1 kernels
 
 On all of them every output is summed by one task in the fixed order of its taps: the bits depend on
@@ -21,12 +22,19 @@ from numba import prange
 
 from .. import buffers
 from ..shapes import Pair, conv2d_output_size
-from . import _pointwise, _runs, _tiled
-from ._flat import Shape4, plan
+from . import _pointwise, _runs, _tiled, _winograd
+from ._flat import Shape4
 from ._jit import jit, kernel, take
 from ._paths import choose
 
-_WITH_PLAN: dict[str, Any] = {"runs": _runs, "tiles": _tiled}
+Geometry = tuple[Pair, Pair, Pair, int]  # stride, padding, dilation, groups
+
+_MODULES: dict[str, Any] = {
+    "runs": _runs,
+    "tiles": _tiled,
+    "pointwise": _pointwise,
+    "winograd": _winograd,
+}
 
 
 def conv2d(
@@ -48,12 +56,8 @@ def conv2d(
     y_size = conv2d_output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     y = buffers.empty((x.shape[0], w.shape[0], *y_size), x.dtype) if out is None else out
     if y.size:
-        path = _path(w.shape, groups, stride, padding, x.itemsize)
-        if path == "pointwise":
-            _pointwise.correlate(x, w, b, y, groups)
-        else:
-            geometry = plan(x.shape, w.shape, y_size, stride, padding, dilation, groups, x.itemsize)
-            _WITH_PLAN[path].correlate(x, w, b, y, *geometry)
+        geometry = stride, padding, dilation, groups
+        _path(w.shape, geometry, x.itemsize, y_size).correlate(x, w, b, y, geometry)
     return y
 
 
@@ -71,15 +75,9 @@ def conv2d_input_grad(
     """Return dx (N,C,H,W) = input_shape: each phase of it is a stride-1 convolution of dy."""
     dx = buffers.empty(input_shape, dy.dtype) if out is None else out
     if dx.size:
-        path = _path(w.shape, groups, stride, padding, dy.itemsize, "input")
-        if path == "pointwise":
-            _pointwise.input_grad(dy, w, dx, groups)
-        else:
-            geometry = plan(
-                input_shape, w.shape, dy.shape[2:], stride, padding, dilation, groups,
-                dy.itemsize, True,
-            )  # fmt: skip
-            _WITH_PLAN[path].correlate(dy, w, None, dx, *geometry)
+        geometry = stride, padding, dilation, groups
+        path = _path(w.shape, geometry, dy.itemsize, input_shape[2:], "input")
+        path.input_grad(dy, w, dx, geometry)
     return dx
 
 
@@ -96,16 +94,12 @@ def conv2d_weight_grad(
 ) -> np.ndarray:
     """Return dw (K,C/groups,R,S) = weight_shape: dy times the pixels that each weight met."""
     dw = buffers.empty(weight_shape, x.dtype) if out is None else out
-    path = _path(weight_shape, groups, stride, padding, x.itemsize, "weight")
-    if not x.size:
-        dw[...] = 0
-    elif path == "pointwise":
-        _pointwise.weight_grad(dy, x, dw, groups)
+    if x.size:
+        geometry = stride, padding, dilation, groups
+        path = _path(weight_shape, geometry, x.itemsize, None, "weight")
+        path.weight_grad(dy, x, dw, geometry)
     else:
-        geometry = plan(
-            x.shape, weight_shape, dy.shape[2:], stride, padding, dilation, groups, x.itemsize
-        )
-        _WITH_PLAN[path].weight_grad(dy, x, dw, *geometry)
+        dw[...] = 0
     return dw
 
 
@@ -120,17 +114,25 @@ def conv2d_bias_grad(dy: np.ndarray, *, out: np.ndarray | None = None) -> np.nda
 
 
 def _path(
-    w_shape: Shape4, groups: int, stride: Pair, padding: Pair, itemsize: int, grad_of: str = ""
-) -> str:
-    """Return which path computes the layer, or its gradient of the "input" or "weight"."""
-    K, C, R, S = w_shape  # channels and filters of a group
-    K //= groups
-    channels, depth = (C, K) if grad_of == "input" else (K, C)
+    w_shape: Shape4, geometry: Geometry, itemsize: int, size: Pair | None, grad_of: str = ""
+) -> Any:
+    """Return which module computes the layer, or its gradient of the "input" or "weight".
+
+    `size` is that of the result, if it is images.
+    """
+    stride, padding, dilation, groups = geometry
+    K, C, R, S = w_shape
+    channels, depth = (C, K // groups) if grad_of == "input" else (K // groups, C)
     taps = depth * R * S
     if grad_of == "input":  # a phase of dx has its share of them
         taps = -(-taps // (min(stride[0], R) * min(stride[1], S)))
     is_product = (R, S) == stride == (1, 1) and padding == (0, 0)
-    return choose(taps, channels, itemsize, is_product=is_product, by_rows=grad_of == "weight")
+    is_winograd = (R, S) == (3, 3) and stride == dilation == (1, 1) and groups == 1
+    path = choose(
+        taps, channels, itemsize, is_product=is_product, by_rows=grad_of == "weight",
+        outputs=size if is_winograd else None,
+    )  # fmt: skip
+    return _MODULES[path]
 
 
 @kernel

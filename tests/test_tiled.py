@@ -1,0 +1,194 @@
+"""The register tile, its tables of places, and every kind of vector that it can be built for."""
+
+import os
+import subprocess
+import sys
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minicnn.kernels import shapes
+from minicnn.kernels.cpu import _simd, _tiled
+from minicnn.kernels.cpu._places import places
+
+# ------------------------------------------------------------------------------- the tile
+
+
+@numba.njit
+def _outer(vectors, a, rows, at, n, b, step, start, start_step, c, c_step, width):
+    _simd.outer(vectors, a, rows, at, n, b, step, start, start_step, c, c_step, width)
+
+
+@numba.njit
+def _turned(c, c_step, y, plane, width, outward):
+    if outward:
+        _simd.turn_out(c, c_step, y, plane, width)
+    else:
+        _simd.turn_in(c, c_step, y, plane, width)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [0, 1, 7, 300])
+@pytest.mark.parametrize("vectors", [1, 2, 3])
+def test_a_tile_is_a_sum_of_outer_products(vectors, n, dtype):
+    rng = np.random.default_rng(n)
+    width = vectors * _simd.lanes(np.dtype(dtype).itemsize)
+    a, rows = rng.standard_normal(1000).astype(dtype), rng.integers(0, 500, _simd.ROWS)
+    at, b = rng.integers(0, 500, n), rng.standard_normal((n + 1, width + 3)).astype(dtype)
+    start = rng.standard_normal(width).astype(dtype)
+    c = np.full((_simd.ROWS, width + 1), 7, dtype)
+    _outer(vectors, a, rows, at, n, b.reshape(-1), width + 3, start, 0, c.reshape(-1), width + 1,
+           width)  # fmt: skip
+    picked = a[rows[:, None] + at].astype(np.float64)
+    want = start + picked @ b[:n, :width].astype(np.float64)
+    assert np.abs(c[:, :width] - want).max() <= 100 * np.finfo(dtype).eps * np.abs(want).max()
+    assert (c[:, width] == 7).all()  # nothing is written beyond the lanes
+
+
+def test_a_tile_adds_to_what_is_there():
+    width = _simd.lanes(4)
+    c = np.arange(_simd.ROWS * width, dtype=np.float32)
+    before, rows = c.copy(), np.arange(_simd.ROWS)
+    ones, at = np.ones(50, np.float32), np.zeros(3, np.int64)
+    _outer(1, ones, rows, at, 3, ones, 0, c, width, c, width, width)
+    np.testing.assert_array_equal(c, before + 3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("outward", [True, False])
+@pytest.mark.parametrize("vectors", [1, 2, 3])
+def test_a_tile_is_turned_round(vectors, outward, dtype):
+    width = vectors * _simd.lanes(np.dtype(dtype).itemsize)
+    c = np.arange(_simd.ROWS * (width + 2), dtype=dtype).reshape(_simd.ROWS, width + 2)
+    y = np.full((width, _simd.ROWS + 3), -1, dtype)
+    _turned(c.reshape(-1), width + 2, y.reshape(-1), _simd.ROWS + 3, width, outward)
+    np.testing.assert_array_equal(y[:, : _simd.ROWS], c[:, :width].T)
+    assert (y[:, _simd.ROWS :] == -1).all()
+
+
+# ------------------------------------------------------------------------------- places
+
+
+@st.composite
+def axes(draw):
+    """(size, kernel, stride, padding, dilation) with at least one output."""
+    kernel, stride, padding, dilation = (
+        draw(st.integers(*r)) for r in ((1, 4), (1, 3), (0, 4), (1, 3))
+    )
+    least = max(1, dilation * (kernel - 1) + 1 - 2 * padding)
+    return draw(st.integers(least, least + 6)), kernel, stride, padding, dilation
+
+
+def met(t, k, spots):
+    """{(output row, output column): (place, where to, the taps met)} of class k."""
+    lines, columns = (range(of[k], of[k + 1]) for of in (t.rows_of, t.columns_of))
+    runs = range(t.runs_of[k], t.runs_of[k + 1])
+    taps = [i for r in runs for i in range(t.run_first[r], t.run_first[r] + t.run_count[r])]
+    depth = t.tap_at.size // spots
+    assert {i // depth for i in taps} == set(np.flatnonzero(t.meets[k]))
+    return {
+        (int(t.row[i]), int(t.column_to[j])): (
+            int(t.row_at[i] + t.column_at[j]), int(t.row_to[i] + t.column_to[j]), taps,
+        )
+        for i in lines for j in columns
+    }  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(axes(), axes(), st.booleans())
+def test_every_pixel_meets_the_taps_that_the_formula_says(v, u, transposed):
+    """All pairs of an output and an input pixel that share a tap, in both directions."""
+    (H, R, *row), (W, S, *column) = v, u
+    stride, padding, dilation = zip(row, column, strict=True)
+    C, K = 2, 3
+    P, Q = shapes.conv2d_output_size((H, W), (R, S), stride, padding, dilation)
+    t = places((1, C, H, W), (K, C, R, S), (P, Q), stride, padding, dilation, 1, transposed)
+    source, depth = ((P, Q), K) if transposed else ((H, W), C)
+    found = set()
+    outputs = {}
+    for k in range(t.rows_of.size - 1):
+        outputs.update(met(t, k, R * S))
+    for (i, j), (place, to, taps) in outputs.items():
+        assert to == i * (W if transposed else Q) + j
+        for tap in taps:
+            spot, c = divmod(tap, depth)
+            rest = place + t.tap_at[tap] - c * source[0] * source[1]
+            assert t.tap_w[tap] == (c * C * R * S if transposed else c * R * S) + spot
+            found.add(((i, j), divmod(int(rest), source[1]), spot, c))
+    want = set()
+    for p in range(P):
+        for q in range(Q):
+            for r in range(R):
+                for s in range(S):
+                    h = p * stride[0] + r * dilation[0] - padding[0]
+                    w = q * stride[1] + s * dilation[1] - padding[1]
+                    if 0 <= h < H and 0 <= w < W:
+                        pair = ((h, w), (p, q)) if transposed else ((p, q), (h, w))
+                        want |= {(*pair, r * S + s, c) for c in range(depth)}
+    assert len(outputs) == (H * W if transposed else P * Q)  # each output once, met or not
+    assert found == want
+
+
+@pytest.mark.parametrize("padded", [16, 32, 48, 64, 80, 256, 400])
+def test_blocks_of_filters_are_of_whole_vectors_and_cover_them_all(padded):
+    blocks = -(-padded // 48)
+    found = [_tiled._lanes_of(i, blocks, padded, 16) for i in range(blocks)]
+    assert [first for first, _ in found] == [0, *np.cumsum([wide for _, wide in found])[:-1]]
+    assert sum(wide for _, wide in found) == padded
+    assert all(wide in (16, 32, 48) for _, wide in found)
+
+
+# ------------------------------------------------------------------------- other processors
+
+CHECK = """
+import numpy as np, torch, torch.nn.functional as F
+from minicnn.kernels import cpu
+from minicnn.kernels.cpu import _simd
+assert _simd.SIMD == {simd!r}
+for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-12)):
+    for C, K, kernel, stride, padding, groups in (
+        (3, 20, 3, 1, 0, 1), (16, 50, 3, 1, 1, 1),
+        (8, 70, (5, 2), (2, 1), 2, 2), (5, 33, 4, 3, 1, 1),
+    ):
+        rng = np.random.default_rng(0)
+        x = torch.tensor(rng.standard_normal((3, C, 13, 17)).astype(dtype), requires_grad=True)
+        conv = torch.nn.Conv2d(C, K, kernel, stride, padding, groups=groups).to(x.dtype)
+        y = conv(x)
+        dy = torch.tensor(rng.standard_normal(y.shape).astype(dtype))
+        y.backward(dy)
+        w, b = conv.weight.detach().numpy(), conv.bias.detach().numpy()
+        how = conv.stride, conv.padding, (1, 1), groups
+        with cpu.forced("tiles"):
+            ours = (
+                cpu.conv2d(x.detach().numpy(), w, b, *how),
+                cpu.conv2d_input_grad(dy.numpy(), w, tuple(x.shape), *how),
+                cpu.conv2d_weight_grad(dy.numpy(), x.detach().numpy(), w.shape, *how),
+            )
+        for a, t in zip(ours, (y, x.grad, conv.weight.grad)):
+            t = t.detach().numpy()
+            assert np.abs(a - t).max() <= tolerance * np.abs(t).max()
+print("checked")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("simd", _simd.SHAPES)
+def test_tiles_of_every_processor_agree_with_torch(simd, tmp_path):
+    """Also those of processors that this one is not: LLVM splits or joins their vectors."""
+    environment = {**os.environ, "MINICNN_SIMD": simd, "MINICNN_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK.format(simd=simd)],
+        env=environment, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.stdout == "checked\n", done.stderr
+
+
+def test_an_unknown_processor_is_refused():
+    done = subprocess.run(
+        [sys.executable, "-c", "import minicnn.kernels.cpu"],
+        env={**os.environ, "MINICNN_SIMD": "mmx"}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert "MINICNN_SIMD='mmx': no such tile. Use one of avx512, avx2," in done.stderr
