@@ -275,6 +275,16 @@ def test_what_is_nothing_at_a_glance_is_left_out_at_once(tmp_path):
     assert "Skipped so far: 4" in repr(found)
 
 
+def test_a_link_that_leads_round_in_a_circle_is_a_broken_one(tmp_path):
+    pet_images(tmp_path / "p")
+    (tmp_path / "p" / "Dog" / "loop.jpg").symlink_to("loop.jpg")
+    found = datasets.ImageFolder(tmp_path / "p", on_error="skip")
+    assert any(path.endswith("loop.jpg") for path in found.skipped)
+    with pytest.raises(DataError, match=r"loop\.jpg"):
+        for _ in datasets.ImageFolder(tmp_path / "p"):
+            pass
+
+
 def test_a_damaged_file_is_replaced_by_the_next_of_its_class(tmp_path):
     root = damaged_pets(tmp_path / "p")
     found = datasets.ImageFolder(root, on_error="skip")

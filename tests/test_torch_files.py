@@ -20,6 +20,7 @@ import minicnn
 from minicnn import nn
 from minicnn.errors import ArgumentError, CheckpointError
 from minicnn.io import load_torch, load_weights, save_torch, torchobjects
+from minicnn.io.tensorfile import read_tensors
 
 LEGACY = {"zip": False, "legacy": True}
 KINDS = pytest.mark.parametrize("kind", LEGACY)
@@ -285,6 +286,29 @@ def test_memory_layouts_and_ties(tmp_path):
     assert type(theirs["scalar"]) is float
     assert theirs["a"].data_ptr() == theirs["b"].data_ptr()
     assert theirs["big"].data_ptr() != theirs["big again"].data_ptr()
+
+
+def test_safetensors_of_bfloat16_are_read_as_float32(tmp_path):
+    safetensors_torch = pytest.importorskip("safetensors.torch")
+    there = {
+        "a": torch.randn(3, 5).bfloat16(),
+        "b": torch.tensor(2.5).bfloat16(),
+        "c": torch.ones(2),
+    }
+    safetensors_torch.save_file(there, tmp_path / "x.safetensors")
+    here = read_tensors(tmp_path / "x.safetensors")
+    assert here.keys() == there.keys()
+    for name, array in here.items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, there[name].float().numpy())
+
+
+def test_a_kind_of_number_that_is_not_known_is_named(tmp_path):
+    safetensors_torch = pytest.importorskip("safetensors.torch")
+    eight = torch.ones(2).to(torch.float8_e4m3fn)
+    safetensors_torch.save_file({"a": eight}, tmp_path / "x.safetensors")
+    with pytest.raises(CheckpointError, match=r"a has dtype F8_E4M3, unsupported here\."):
+        read_tensors(tmp_path / "x.safetensors")
 
 
 def test_what_cannot_be_saved_is_named_and_nothing_is_left(tmp_path):

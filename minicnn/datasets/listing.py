@@ -23,12 +23,12 @@ def class_folders(root: Path) -> list[str]:
 
 def folders_in(folder: Path) -> list[str]:
     """The names of the folders directly in `folder`, sorted."""
-    return sorted(entry.name for entry in _entries(folder) if entry.is_dir())
+    return sorted(entry.name for entry in _entries(folder) if _is_folder(entry))
 
 
 def files_in(folder: Path) -> list[str]:
     """The names of everything else directly in `folder`, sorted."""
-    return sorted(entry.name for entry in _entries(folder) if not entry.is_dir())
+    return sorted(entry.name for entry in _entries(folder) if not _is_folder(entry))
 
 
 def files_under(folder: Path) -> list[str]:
@@ -52,10 +52,18 @@ def _walk(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str,
     folders: list[str] = []
     files: list[str] = []
     for entry in _entries(folder):
-        (folders if entry.is_dir() else files).append(entry.name)
+        (folders if _is_folder(entry) else files).append(entry.name)
     yield folder, sorted(files)
     for name in folders:
         yield from _walk(os.path.join(folder, name), above | {identity})
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """A link that leads nowhere, or round in a circle, is no folder: reading it will say why."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
