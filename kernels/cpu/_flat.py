@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..shapes import Pair
+from ..shapes import Pair, Shape4
 from ._jit import U, jit
 from ._tiles import LANES
 
@@ -32,8 +32,6 @@ _BAND_BYTES = 1 << 19  # that a band's packed block may take: half of the usual 
 _IMAGES_BYTES = 1 << 20  # and several images': longer runs are worth more than that cache
 _RUN_BYTES = 4096  # in one run of pixels: 4 runs of sums and the taps' pixels stay in L1
 _TASKS = 8  # at least, if the shapes allow: work for as many threads
-
-Shape4 = tuple[int, int, int, int]
 
 
 class Layout(NamedTuple):

@@ -26,9 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..shapes import Pair
-
-Shape4 = tuple[int, int, int, int]
+from ..shapes import Pair, Shape4
 
 
 class Axis(NamedTuple):

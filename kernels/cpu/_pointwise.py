@@ -16,9 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import gemm, threads
-from ..shapes import Pair
-
-Geometry = tuple[Pair, Pair, Pair, int]  # stride, padding, dilation, groups
+from ..shapes import Geometry
 
 _PARTS = 8  # partial weight gradients: the shapes alone decide how many
 

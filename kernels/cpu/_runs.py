@@ -16,12 +16,10 @@ import numpy as np
 from numba import prange
 
 from .. import buffers, threads
-from ..shapes import Pair
+from ..shapes import Geometry
 from ._flat import Layout, Plan, Tables, pack, plan, splits, unpack
 from ._jit import jit, kernel, take, workers
 from ._tiles import BLOCK, LANES, add_taps, add_taps_1, dot_taps
-
-Geometry = tuple[Pair, Pair, Pair, int]  # stride, padding, dilation, groups
 
 _PARTIALS = 1 << 23  # bytes that all partial weight gradients may take
 _PARTS = 16  # partial weight gradients, at most

@@ -27,13 +27,11 @@ import numpy as np
 from numba import prange
 
 from .. import buffers, threads
-from ..shapes import Pair
+from ..shapes import Geometry, Pair
 from . import _kept
 from ._jit import SMALL, U, jit, kernel, take, workers
 from ._places import Places, places
 from ._simd import ROWS, VECTORS, lanes, outer, turn_in, turn_out
-
-Geometry = tuple[Pair, Pair, Pair, int]  # stride, padding, dilation, groups
 
 _FLOPS = 32  # multiply-adds that take as long as an element of a simple loop
 _TASKS = 16  # at least, if the shapes allow: work for as many threads

@@ -60,14 +60,12 @@ import numpy as np
 from numba import prange
 
 from .. import buffers, threads
-from ..shapes import Pair
+from ..shapes import Geometry, Pair
 from . import _kept, _tiled
 from ._jit import SMALL, jit, kernel, take, workers
 from ._paths import Tiling, tiling
 from ._simd import ROWS, VECTORS, lanes, outer, turn_in, turn_out
 from ._winograd_transforms import INPUT, OUTPUT, TAPS, WEIGHTS
-
-Geometry = tuple[Pair, Pair, Pair, int]  # stride, padding, dilation, groups
 
 _FLOPS = 32  # multiply-adds that take as long as an element of a simple loop
 _BYTES = 1 << 20  # of a task's transformed pixels and sums: the usual second-level cache

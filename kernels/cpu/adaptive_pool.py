@@ -12,8 +12,7 @@ import numpy as np
 from numba import prange
 
 from .. import buffers
-from ..shapes import Pair, adaptive_windows
-from ._flat import Shape4
+from ..shapes import Pair, Shape4, adaptive_windows
 from ._jit import U, jit, kernel, take
 from .avg_pool import Plan, averages, averages_grad, planned
 

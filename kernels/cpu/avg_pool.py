@@ -20,8 +20,7 @@ import numpy as np
 from numba import prange
 
 from .. import buffers
-from ..shapes import Pair, pool_windows, windows_over
-from ._flat import Shape4
+from ..shapes import Pair, Shape4, pool_windows, windows_over
 from ._jit import PIECE, U, jit, kernel, take
 
 

@@ -12,7 +12,7 @@ from numba import prange
 
 from .. import buffers
 from ..reference.bilinear import neighbours
-from ._flat import Shape4
+from ..shapes import Shape4
 from ._jit import PIECE, U, jit, kernel, take
 from .gather import Columns, rows_by_pixel, spread
 

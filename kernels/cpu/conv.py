@@ -21,13 +21,10 @@ import numpy as np
 from numba import prange
 
 from .. import buffers
-from ..shapes import Pair, conv2d_output_size
+from ..shapes import Geometry, Pair, Shape4, conv2d_output_size
 from . import _pointwise, _runs, _tiled, _winograd
-from ._flat import Shape4
 from ._jit import jit, kernel, take
 from ._paths import choose
-
-Geometry = tuple[Pair, Pair, Pair, int]  # stride, padding, dilation, groups
 
 _MODULES: dict[str, Any] = {
     "runs": _runs,

@@ -19,7 +19,8 @@ import numpy as np
 from numba import prange
 
 from .. import buffers
-from ._flat import Shape4, copy
+from ..shapes import Shape4
+from ._flat import copy
 from ._jit import PIECE, U, jit, kernel, take
 
 _SHORT = 8  # a run of columns shorter than this is not worth a copy of its own

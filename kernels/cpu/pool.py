@@ -12,8 +12,7 @@ import numpy as np
 from numba import prange
 
 from .. import buffers
-from ..shapes import Pair, pool_output_size
-from ._flat import Shape4
+from ..shapes import Pair, Shape4, pool_output_size
 from ._jit import U, jit, kernel, take
 from .unfold import inside
 

@@ -8,10 +8,8 @@ Per image and group, with the columns X (C*R*S, P*Q) and the weights as a matrix
 from __future__ import annotations
 
 from .. import Array, namespace
-from ..shapes import Pair, conv2d_output_size
+from ..shapes import Pair, Shape4, conv2d_output_size
 from .unfold import deliver, fold, unfold
-
-Shape4 = tuple[int, int, int, int]
 
 
 def conv2d(

@@ -15,9 +15,11 @@ from .convolutions import (
     output_padding_for,
 )
 from .formulas import (
+    Geometry,
     Pair,
     ReceptiveField,
     Shape,
+    Shape4,
     adaptive_windows,
     conv2d_output_size,
     conv_output_size,
@@ -38,9 +40,11 @@ check_pool2d, check_adaptive_pool2d = check_pool, check_adaptive_pool
 
 __all__ = [
     "PADDINGS",
+    "Geometry",
     "Pair",
     "ReceptiveField",
     "Shape",
+    "Shape4",
     "adaptive_windows",
     "check_adaptive_pool",
     "check_adaptive_pool2d",

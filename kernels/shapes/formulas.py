@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 Pair = tuple[int, int]  # (along the height, along the width), or (before, after)
+Shape4 = tuple[int, int, int, int]  # (N, C, H, W), or (K, C/groups, R, S)
+Geometry = tuple[Pair, Pair, Pair, int]  # stride, padding, dilation, groups
 Shape = Sequence[int]
 
 

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from ... import Array
-from ...shapes import Pair, conv2d_output_size
+from ...shapes import Pair, Shape4, conv2d_output_size
 from ..unfold import crop, deliver, pad
-
-Shape4 = tuple[int, int, int, int]
 
 
 def _copies(
