@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicnn.kernels import shapes
-from minicnn.kernels.cpu import _simd, _tiled
+from minicnn.kernels.cpu import _register_tile, _tiled, _vectors
 from minicnn.kernels.cpu._places import places
 
 # ------------------------------------------------------------------------------- the tile
@@ -19,15 +19,15 @@ from minicnn.kernels.cpu._places import places
 
 @numba.njit
 def _outer(vectors, a, rows, at, n, b, step, start, start_step, c, c_step, width):
-    _simd.outer(vectors, a, rows, at, n, b, step, start, start_step, c, c_step, width)
+    _register_tile.outer(vectors, a, rows, at, n, b, step, start, start_step, c, c_step, width)
 
 
 @numba.njit
 def _turned(c, c_step, y, plane, width, outward):
     if outward:
-        _simd.turn_out(c, c_step, y, plane, width)
+        _register_tile.turn_out(c, c_step, y, plane, width)
     else:
-        _simd.turn_in(c, c_step, y, plane, width)
+        _register_tile.turn_in(c, c_step, y, plane, width)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -35,11 +35,11 @@ def _turned(c, c_step, y, plane, width, outward):
 @pytest.mark.parametrize("vectors", [1, 2, 3])
 def test_a_tile_is_a_sum_of_outer_products(vectors, n, dtype):
     rng = np.random.default_rng(n)
-    width = vectors * _simd.lanes(np.dtype(dtype).itemsize)
-    a, rows = rng.standard_normal(1000).astype(dtype), rng.integers(0, 500, _simd.ROWS)
+    width = vectors * _vectors.lanes(np.dtype(dtype).itemsize)
+    a, rows = rng.standard_normal(1000).astype(dtype), rng.integers(0, 500, _vectors.ROWS)
     at, b = rng.integers(0, 500, n), rng.standard_normal((n + 1, width + 3)).astype(dtype)
     start = rng.standard_normal(width).astype(dtype)
-    c = np.full((_simd.ROWS, width + 1), 7, dtype)
+    c = np.full((_vectors.ROWS, width + 1), 7, dtype)
     _outer(vectors, a, rows, at, n, b.reshape(-1), width + 3, start, 0, c.reshape(-1), width + 1,
            width)  # fmt: skip
     picked = a[rows[:, None] + at].astype(np.float64)
@@ -49,9 +49,9 @@ def test_a_tile_is_a_sum_of_outer_products(vectors, n, dtype):
 
 
 def test_a_tile_adds_to_what_is_there():
-    width = _simd.lanes(4)
-    c = np.arange(_simd.ROWS * width, dtype=np.float32)
-    before, rows = c.copy(), np.arange(_simd.ROWS)
+    width = _vectors.lanes(4)
+    c = np.arange(_vectors.ROWS * width, dtype=np.float32)
+    before, rows = c.copy(), np.arange(_vectors.ROWS)
     ones, at = np.ones(50, np.float32), np.zeros(3, np.int64)
     _outer(1, ones, rows, at, 3, ones, 0, c, width, c, width, width)
     np.testing.assert_array_equal(c, before + 3)
@@ -61,12 +61,12 @@ def test_a_tile_adds_to_what_is_there():
 @pytest.mark.parametrize("outward", [True, False])
 @pytest.mark.parametrize("vectors", [1, 2, 3])
 def test_a_tile_is_turned_round(vectors, outward, dtype):
-    width = vectors * _simd.lanes(np.dtype(dtype).itemsize)
-    c = np.arange(_simd.ROWS * (width + 2), dtype=dtype).reshape(_simd.ROWS, width + 2)
-    y = np.full((width, _simd.ROWS + 3), -1, dtype)
-    _turned(c.reshape(-1), width + 2, y.reshape(-1), _simd.ROWS + 3, width, outward)
-    np.testing.assert_array_equal(y[:, : _simd.ROWS], c[:, :width].T)
-    assert (y[:, _simd.ROWS :] == -1).all()
+    width = vectors * _vectors.lanes(np.dtype(dtype).itemsize)
+    c = np.arange(_vectors.ROWS * (width + 2), dtype=dtype).reshape(_vectors.ROWS, width + 2)
+    y = np.full((width, _vectors.ROWS + 3), -1, dtype)
+    _turned(c.reshape(-1), width + 2, y.reshape(-1), _vectors.ROWS + 3, width, outward)
+    np.testing.assert_array_equal(y[:, : _vectors.ROWS], c[:, :width].T)
+    assert (y[:, _vectors.ROWS :] == -1).all()
 
 
 # ------------------------------------------------------------------------------- places
@@ -146,8 +146,8 @@ def test_blocks_of_filters_are_of_whole_vectors_and_cover_them_all(padded):
 CHECK = """
 import numpy as np, torch, torch.nn.functional as F
 from minicnn.kernels import cpu
-from minicnn.kernels.cpu import _simd
-assert _simd.SIMD == {simd!r}
+from minicnn.kernels.cpu import _vectors
+assert _vectors.SIMD == {simd!r}
 for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-12)):
     for C, K, kernel, stride, padding, groups in (
         (3, 20, 3, 1, 0, 1), (16, 50, 3, 1, 1, 1),
@@ -175,7 +175,7 @@ print("checked")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("simd", _simd.SHAPES)
+@pytest.mark.parametrize("simd", _vectors.SHAPES)
 def test_tiles_of_every_processor_agree_with_torch(simd, tmp_path):
     """Also those of processors that this one is not: LLVM splits or joins their vectors."""
     environment = {**os.environ, "MINICNN_SIMD": simd, "MINICNN_CACHE_DIR": str(tmp_path)}

@@ -2,7 +2,7 @@
 
 Lay the padded image out in one run, rows of `pitch` pixels after each other. Then output pixel
 (p, q), which we also give a place j = p*pitch + q, needs for tap (r, s) the pixel j + r*pitch + s.
-So the sum over taps is a sum of shifted runs, which vector code does well (`_tiles`), and nothing
+So the sum over taps is a sum of shifted runs, which vector code does well (`_shifted`), and nothing
 is copied R*S times. The price: the places q >= Q of each row are computed and thrown away.
 
 - Neighbouring rows, and images, share their zeros: the pitch is W + padding, not W + 2*padding.
@@ -26,7 +26,8 @@ import numpy as np
 
 from ..shapes import Pair, Shape4
 from ._jit import U, jit
-from ._tiles import LANES
+from ._shifted import LANES
+from ._vectors import round_up
 
 _BAND_BYTES = 1 << 19  # that a band's packed block may take: half of the usual second-level cache
 _IMAGES_BYTES = 1 << 20  # and several images': longer runs are worth more than that cache
@@ -138,11 +139,11 @@ def plan(
         base_h = int(v.shift.min())
         rows = band + int(v.shift.max()) - base_h
     pixels = (images - 1) * rows * pitch + (band - 1) * pitch + u.grid
-    run = _round_up(-(-pixels // -(-pixels // (_RUN_BYTES // itemsize))))
-    plane = _round_up(images * rows * pitch)
+    run = round_up(-(-pixels // -(-pixels // (_RUN_BYTES // itemsize))), LANES)
+    plane = round_up(images * rows * pitch, LANES)
 
     tables = _tables(v, u, base_h, pitch, plane, source, w_shape, transposed)
-    end = int(tables.tap_at.max()) + _round_up(pixels)
+    end = int(tables.tap_at.max()) + round_up(pixels, LANES)
     layout = Layout(v.source_step, u.source_step, base_h, -u.before, images, rows, pitch, plane)
     numbers = Plan(
         source, max(end, source * tables.source_h.size * plane), channels,
@@ -197,10 +198,6 @@ def _block(N: int, grid: int, pitch: int, rows: int, depth: int, itemsize: int) 
 def splits(tasks: int, channels: int) -> int:
     """Return in how many parts to cut the channels where `tasks` blocks are too few to share."""
     return max(1, min(-(-_TASKS // tasks), -(-channels // 8)))
-
-
-def _round_up(pixels: int) -> int:
-    return -(-pixels // LANES) * LANES
 
 
 @jit

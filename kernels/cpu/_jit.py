@@ -247,7 +247,7 @@ def cache_state() -> dict[str, Any]:
 
 
 def _source_hash() -> str:
-    simd = os.environ.get("MINICNN_SIMD", "")  # which tiles are built into the code, see `_simd`
+    simd = os.environ.get("MINICNN_SIMD", "")  # which tiles are built into the code, see `_vectors`
     digest = hashlib.sha256(f"{numba.__version__} {simd}".encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")

@@ -34,7 +34,7 @@ from typing import NamedTuple
 
 from ..errors import ArgumentError
 from ..shapes import Pair
-from ._simd import ROWS, lanes
+from ._vectors import ROWS, lanes, round_up
 
 PATHS = ("runs", "tiles", "pointwise", "winograd")
 
@@ -105,8 +105,8 @@ def choose(
     if is_product and min(filters, taps) > 1:
         return "pointwise"
     step = lanes(itemsize)
-    whole = _round_up(filters, step)
-    rows = _round_up(taps, ROWS) if by_rows else taps
+    whole = round_up(filters, step)
+    rows = round_up(taps, ROWS) if by_rows else taps
     costs = {"runs": 1.35 * taps + 11, "tiles": (rows + 12) / 0.95 * whole / filters}
     if outputs is not None and itemsize == 4:
         costs["winograd"] = _CLEARLY * _winograd_cost(taps // 9, filters, step, *outputs)
@@ -114,12 +114,8 @@ def choose(
 
 
 def _winograd_cost(channels: int, filters: int, step: int, P: int, Q: int) -> float:
-    tiles, whole = tiling(P, Q), _round_up(filters, step)
+    tiles, whole = tiling(P, Q), round_up(filters, step)
     weights = (tiles.m + 2) ** 2 * channels * whole
     once = weights * (1.25 if 4 * weights <= _CACHE else 7.5)
-    each = tiles.values * ((channels + 20) * whole + 15 * _round_up(channels, step))
+    each = tiles.values * ((channels + 20) * whole + 15 * round_up(channels, step))
     return (each + once) / 0.95 / (P * Q * filters)
-
-
-def _round_up(count: int, step: int) -> int:
-    return -(-count // step) * step

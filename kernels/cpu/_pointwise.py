@@ -6,7 +6,7 @@
 
 There is nothing to pack: an image of one channel after the other is the matrix of columns. BLAS
 runs single-threaded on each image, and threads take images as they become free; 85 to 95 GFLOP/s a
-core were measured where register tiles, which pack the image all the same, made 65 to 80.
+core were measured where register tiles that packed the image first made 65 to 80.
 """
 
 from __future__ import annotations

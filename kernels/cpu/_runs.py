@@ -1,4 +1,4 @@
-"""Convolution and its gradients as shifted runs over a flat padded image (`_flat`, `_tiles`).
+"""Convolution and its gradients as shifted runs over a flat padded image (`_flat`, `_shifted`).
 
 Pixels lie in the lanes: a tile is 4 filters times a run of up to 1,024 pixels, for each tap one
 shifted run of the image. So it suits few filters, which leave no lane empty here, depthwise
@@ -19,7 +19,7 @@ from .. import buffers, threads
 from ..shapes import Geometry
 from ._flat import Layout, Plan, Tables, pack, plan, splits, unpack
 from ._jit import jit, kernel, take, workers
-from ._tiles import BLOCK, LANES, add_taps, add_taps_1, dot_taps
+from ._shifted import BLOCK, LANES, add_taps, add_taps_1, dot_taps
 
 _PARTIALS = 1 << 23  # bytes that all partial weight gradients may take
 _PARTS = 16  # partial weight gradients, at most

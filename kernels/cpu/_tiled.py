@@ -1,4 +1,4 @@
-"""Convolution and its gradients as sums of outer products in registers (`_simd.outer`).
+"""Convolution and its gradients as sums of outer products in registers (`_register_tile.outer`).
 
 A tap and a pixel are offsets into the image (`_places`): the number that pixel j needs for tap t is
 x[at_j + at_t]. With filters in the lanes,
@@ -31,7 +31,8 @@ from ..shapes import Geometry, Pair
 from . import _kept
 from ._jit import SMALL, U, jit, kernel, take, workers
 from ._places import Places, places
-from ._simd import ROWS, VECTORS, lanes, outer, turn_in, turn_out
+from ._register_tile import outer, turn_in, turn_out
+from ._vectors import ROWS, VECTORS, lanes, round_up
 
 _FLOPS = 32  # multiply-adds that take as long as an element of a simple loop
 _TASKS = 16  # at least, if the shapes allow: work for as many threads
@@ -64,7 +65,7 @@ def _correlate_all(
 ) -> None:  # fmt: skip
     """Fill y; from a filter to the next the weights lie w_step apart, from a channel tap_step."""
     step, filters, taps = lanes(y.itemsize), y.shape[1] // groups, t.tap_at.size
-    padded = _round_up(filters, step)
+    padded = round_up(filters, step)
     sizes = filters, padded, step, w.size // groups, w_step, tap_step
 
     def pack() -> np.ndarray:
@@ -101,12 +102,12 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometr
     N, (P, Q) = dy.shape[0], dy.shape[2:]
     K, C, R, S = dw.shape
     step, filters = lanes(x.itemsize), K // groups
-    padded, rows = _round_up(filters, step), _round_up(t.tap_at.size, ROWS)
+    padded, rows = round_up(filters, step), round_up(t.tap_at.size, ROWS)
     images, band = _block(N, P, Q, max(_ENOUGH, _TURNED // (padded * x.itemsize)))
     units, size = -(-N // images) * -(-P // band), groups * rows * padded
     parts = max(1, min(units, _PARTS, _PARTIALS // (size * x.itemsize)))
     whole = C % ROWS == 0  # then tiles of 8 channels of one tap, which can be shared out
-    channels = _round_up(-(-C // -(-_TASKS // (parts * groups))), ROWS) if whole else C
+    channels = round_up(-(-C // -(-_TASKS // (parts * groups))), ROWS) if whole else C
     cuts, most = -(-C // channels), images * band * Q
     at = np.concatenate((t.tap_at, np.full(rows - t.tap_at.size, t.tap_at[-1])))
     work = dy.size * t.tap_at.size // _FLOPS
@@ -133,11 +134,7 @@ def _block(N: int, P: int, Q: int, most: int = _PIXELS) -> Pair:
     if most < P * Q * ROWS:
         images = max(1, most // (P * Q))
         return min(N, images), min(P, max(1, most // Q))
-    return min(N, _round_up(-(-_ENOUGH // (P * Q)), ROWS)), P
-
-
-def _round_up(count: int, step: int) -> int:
-    return -(-count // step) * step
+    return min(N, round_up(-(-_ENOUGH // (P * Q)), ROWS)), P
 
 
 # --------------------------------------------------------------------------------- weights

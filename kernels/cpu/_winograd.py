@@ -6,8 +6,8 @@ multiply number by number, sum over channels, transform back. Tiles of 3 x 3 out
 output, and fit some images better: 6 x 6 outputs are just four of them.
 
 As the sum over channels comes before the way back, the middle is 36 products of matrices, with a
-row for each tile of the image and a column for each filter. That is work for `_simd.outer`, 8 tiles
-and 48 filters at a time; the rest has channels or filters in the lanes of vectors:
+row for each tile of the image and a column for each filter. That is work for `_register_tile`, 8
+tiles and 48 filters at a time; the rest has channels or filters in the lanes of vectors:
 
     pack            rows of an image, turned so that a pixel's channels lie side by side
     transform       for a tile and 16 channels, 36 loads, 36 stores and 168 operations between
@@ -64,7 +64,8 @@ from ..shapes import Geometry, Pair
 from . import _kept, _tiled
 from ._jit import SMALL, jit, kernel, take, workers
 from ._paths import Tiling, tiling
-from ._simd import ROWS, VECTORS, lanes, outer, turn_in, turn_out
+from ._register_tile import outer, turn_in, turn_out
+from ._vectors import ROWS, VECTORS, lanes, round_up
 from ._winograd_transforms import INPUT, OUTPUT, TAPS, WEIGHTS
 
 _FLOPS = 32  # multiply-adds that take as long as an element of a simple loop
@@ -166,14 +167,14 @@ def _correlate_all(
 def _plan(x_shape: tuple[int, ...], y_shape: tuple[int, ...], padding: Pair, itemsize: int) -> Plan:
     (N, C, H, _), (_, K, P, Q) = x_shape, y_shape
     tiles, step = tiling(P, Q), lanes(itemsize)
-    padded, filters, width = _round_up(C, step), _round_up(K, step), VECTORS * step
+    padded, filters, width = round_up(C, step), round_up(K, step), VECTORS * step
     values = (tiles.m + TAPS - 1) ** 2
     room = max(_BYTES, values * C * filters * itemsize // 4)
     most = max(1, room // itemsize // (values * (padded + width)))
     images, band = _block(N, tiles, most)
     blocks, bands = -(-N // images), -(-tiles.down // band)
     cuts = min(-(-filters // width), -(-_TASKS // (blocks * bands)))
-    count = _round_up(images * band * tiles.across, ROWS)
+    count = round_up(images * band * tiles.across, ROWS)
     return Plan(
         tiles.m, values, tiles.down, tiles.across, *padding, images, band, blocks, bands, cuts,
         step, padded, filters, min(H, band * tiles.m + TAPS - 1),
@@ -199,13 +200,9 @@ def _least_waste(limit: int, count: int, each: int) -> int:
     """
 
     def multiplied(n: int) -> int:
-        return count // n * _round_up(n * each, ROWS) + _round_up(count % n * each, ROWS)
+        return count // n * round_up(n * each, ROWS) + round_up(count % n * each, ROWS)
 
     return min(range(limit, 0, -1), key=multiplied)
-
-
-def _round_up(count: int, step: int) -> int:
-    return -(-count // step) * step
 
 
 # ----------------------------------------------------------------------- weights

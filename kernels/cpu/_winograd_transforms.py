@@ -36,7 +36,7 @@ from llvmlite import ir
 from numba import int64, types
 from numba.extending import intrinsic
 
-from ._simd import _Emitter as Emitter
+from ._vectors import Emitter, data
 
 TAPS = 3
 POINTS = {
@@ -139,10 +139,6 @@ def square(e: Emitter, matrix: Matrix, x: list[list[Any]]) -> list[list[Any]]:
     return [product(e, matrix, list(row)) for row in zip(*half, strict=True)]
 
 
-def _data(context: Any, builder: Any, signature: Any, arguments: Any, k: int) -> Any:
-    return context.make_array(signature.args[k])(context, builder, arguments[k]).data
-
-
 def _input(m: int) -> Any:
     """Make the function that transforms a vector of channels of a tile."""
     size, (_, _, B) = m + TAPS - 1, matrices(m)
@@ -150,7 +146,7 @@ def _input(m: int) -> Any:
     @intrinsic
     def transform(typing_context, x, at, v, step):
         def generate(context, builder, signature, arguments):
-            x, at, v = (_data(context, builder, signature, arguments, k) for k in (0, 1, 2))
+            x, at, v = data(context, builder, signature, arguments, 0, 1, 2)
             e = Emitter(context, builder, signature.args[0].dtype)
             d = [
                 [e.load(e.at(x, builder.load(e.at(at, i * size + j)))) for j in range(size)]
@@ -174,7 +170,7 @@ def _weights(m: int) -> Any:
     @intrinsic
     def transform(typing_context, w, w_step, u, step):
         def generate(context, builder, signature, arguments):
-            w, u = (_data(context, builder, signature, arguments, k) for k in (0, 2))
+            w, u = data(context, builder, signature, arguments, 0, 2)
             e = Emitter(context, builder, signature.args[0].dtype)
             taps = []
             for _ in range(TAPS * TAPS):
@@ -198,7 +194,7 @@ def _output(m: int) -> Any:
     @intrinsic
     def transform(typing_context, s, step, bias, y, row, column):
         def generate(context, builder, signature, arguments):
-            s, bias, y = (_data(context, builder, signature, arguments, k) for k in (0, 2, 3))
+            s, bias, y = data(context, builder, signature, arguments, 0, 2, 3)
             e = Emitter(context, builder, signature.args[0].dtype)
             table = []
             for _ in range(size * size):

@@ -1,4 +1,4 @@
-"""The two inner loops that nearly all FLOPs of a convolution are spent in.
+"""The inner loops of shifted runs (`_runs`), in which nearly all of their FLOPs are spent.
 
 Both work on a block of weights (4 filters f by 8 or 4 taps t) over a run of n pixels, and both read
 pixel j of tap t at x[at[t] + j]: where the image lies flat in memory, a tap is only an offset.
@@ -73,50 +73,14 @@ def add_taps(x, at, w, w_at, w_step, filters, first, last, bias, y, n):
         for j in range(n):
             x0, x1, x2, x3 = x[p + j], x[q + j], x[r + j], x[s + j]
             x4, x5, x6, x7 = x[t + j], x[u + j], x[v + j], x[z + j]
-            y0[j] = (
-                y0[j]
-                + a0 * x0
-                + a1 * x1
-                + a2 * x2
-                + a3 * x3
-                + a4 * x4
-                + a5 * x5
-                + a6 * x6
-                + a7 * x7
-            )
-            y1[j] = (
-                y1[j]
-                + b0 * x0
-                + b1 * x1
-                + b2 * x2
-                + b3 * x3
-                + b4 * x4
-                + b5 * x5
-                + b6 * x6
-                + b7 * x7
-            )
-            y2[j] = (
-                y2[j]
-                + c0 * x0
-                + c1 * x1
-                + c2 * x2
-                + c3 * x3
-                + c4 * x4
-                + c5 * x5
-                + c6 * x6
-                + c7 * x7
-            )
-            y3[j] = (
-                y3[j]
-                + d0 * x0
-                + d1 * x1
-                + d2 * x2
-                + d3 * x3
-                + d4 * x4
-                + d5 * x5
-                + d6 * x6
-                + d7 * x7
-            )
+            y0[j] = (y0[j] + a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
+                     + a4 * x4 + a5 * x5 + a6 * x6 + a7 * x7)  # fmt: skip
+            y1[j] = (y1[j] + b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
+                     + b4 * x4 + b5 * x5 + b6 * x6 + b7 * x7)  # fmt: skip
+            y2[j] = (y2[j] + c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3
+                     + c4 * x4 + c5 * x5 + c6 * x6 + c7 * x7)  # fmt: skip
+            y3[j] = (y3[j] + d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
+                     + d4 * x4 + d5 * x5 + d6 * x6 + d7 * x7)  # fmt: skip
 
 
 @jit
