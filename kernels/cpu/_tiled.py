@@ -50,13 +50,13 @@ def correlate(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, geometry: Geometry
 ) -> None:
     """Fill y with the convolution of x."""
-    t = places(x.shape, w.shape, y.shape[2:], *geometry)
+    t = places(x.shape[2:], w.shape, y.shape[2:], *geometry)
     _correlate_all(x, w, b, y, t, geometry[3], w[0].size, w.shape[2] * w.shape[3])
 
 
 def input_grad(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, geometry: Geometry) -> None:
     """Fill dx with the gradient for the input: a convolution of dy, filters as its channels."""
-    t = places(dx.shape, w.shape, dy.shape[2:], *geometry, True)
+    t = places(dx.shape[2:], w.shape, dy.shape[2:], *geometry, True)
     _correlate_all(dy, w, None, dx, t, geometry[3], w.shape[2] * w.shape[3], w[0].size)
 
 
@@ -99,7 +99,7 @@ def _correlate_all(
 
 def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometry) -> None:
     """Fill dw from the gradient of the output and the input."""
-    t, groups = places(x.shape, dw.shape, dy.shape[2:], *geometry), geometry[3]
+    t, groups = places(x.shape[2:], dw.shape, dy.shape[2:], *geometry), geometry[3]
     N, (P, Q) = dy.shape[0], dy.shape[2:]
     K, C, R, S = dw.shape
     step, filters = lanes(x.itemsize), K // groups
