@@ -14,6 +14,7 @@ import time
 
 import pytest
 from helpers_site import PARTS, Site, photographs, picture, published, zipped
+from helpers_terminal import on_terminals, seen_on_terminal
 
 import minicnn
 from minicnn import data, datasets, doctor, transforms
@@ -329,24 +330,13 @@ def test_it_is_reachable_from_the_package():
     assert minicnn.datasets.PetImages is datasets.PetImages
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals there")
+@on_terminals
 def test_on_a_terminal_there_are_bars_and_they_go_away(tmp_path):
-    import pty
-
-    screen, terminal = pty.openpty()
     with Site(CONTENT) as site:
-        process = start(published(CONTENT, site.url), tmp_path, 0.03, stderr=terminal)
-        os.close(terminal)
-        seen = b""
-        while True:
-            try:
-                seen += os.read(screen, 4096)
-            except OSError:  # the other end is closed
-                break
-        os.close(screen)
-        out, _ = process.communicate(timeout=60)
-    assert (process.returncode, out) == (0, f"{tmp_path / 'tiny'}\n")
-    text = seen.decode()
+        code, text, out = seen_on_terminal(
+            lambda terminal: start(published(CONTENT, site.url), tmp_path, 0.03, stderr=terminal)
+        )
+    assert (code, out) == (0, f"{tmp_path / 'tiny'}\n")
     assert re.search(r"tiny\.zip: +0%\|.*B/s", text)
     assert re.search(r"unpacking tiny\.zip: +\d\d%\|", text)
     *_, last, after = text.split("\r")

@@ -105,7 +105,7 @@ def test_every_pixel_meets_the_taps_that_the_formula_says(v, u, transposed):
     stride, padding, dilation = zip(row, column, strict=True)
     C, K = 2, 3
     P, Q = shapes.conv2d_output_size((H, W), (R, S), stride, padding, dilation)
-    t = places((1, C, H, W), (K, C, R, S), (P, Q), stride, padding, dilation, 1, transposed)
+    t = places((H, W), (K, C, R, S), (P, Q), stride, padding, dilation, 1, transposed)
     source, depth = ((P, Q), K) if transposed else ((H, W), C)
     found = set()
     outputs = {}

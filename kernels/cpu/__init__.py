@@ -1,9 +1,9 @@
 """The rung "numba": every kernel compiled to machine code, in parallel.
 
 Its one idea over "numpy": **keep data where it is used**. im2col writes R*S copies of the image to
-memory and reads them back; here a tile of a few filters and a run of pixels reads the image
-itself, packed once into a block that stays in the cache, and each number that is fetched is used
-many times. What NumPy does in several passes over memory is one pass here.
+memory and reads them back; here a tile of 8 pixels and some dozens of filters, whose sums stay in
+registers, reads the image where it lies, and each number that is fetched is used many times. What
+NumPy does in several passes over memory is one pass here.
 """
 
 from typing import Any

@@ -26,6 +26,7 @@ wherever it can compute the layer.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +61,7 @@ def _checked(path: str, what: str) -> str:
     return path
 
 
-def wanted_path() -> str | None:
+def _wanted_path() -> str | None:
     """The path that the caller or MINICNN_CONV forces, if any."""
     variable = os.environ.get("MINICNN_CONV", "").strip().lower()
     return _forced.get() or (_checked(variable, "MINICNN_CONV") if variable else None)
@@ -98,12 +99,17 @@ def choose(
     `is_product`: the layer is a product of matrices; `by_rows`: taps fill the rows of tiles, as in
     the weights' gradient; `outputs`: the size of the result, where Winograd's path can compute it.
     """
-    wanted = wanted_path()
+    wanted = _wanted_path()
     cannot = {"pointwise": not is_product, "winograd": outputs is None}
     if wanted is not None and not cannot.get(wanted):
         return wanted
     if is_product and min(filters, taps) > 1:
         return "pointwise"
+    return _cheapest(taps, filters, itemsize, by_rows, outputs)
+
+
+@functools.lru_cache(maxsize=512)
+def _cheapest(taps: int, filters: int, itemsize: int, by_rows: bool, outputs: Pair | None) -> str:
     step = lanes(itemsize)
     whole = round_up(filters, step)
     rows = round_up(taps, ROWS) if by_rows else taps

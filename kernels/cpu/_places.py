@@ -83,7 +83,7 @@ def _axis(
 
 @functools.lru_cache(maxsize=512, typed=True)
 def places(
-    x_shape: Shape4,
+    x_size: Pair,
     w_shape: Shape4,
     y_size: Pair,
     stride: Pair,
@@ -93,7 +93,7 @@ def places(
     transposed: bool = False,
 ) -> Places:
     """Return the tables of y = conv2d(x, w), or with `transposed` of dx from dy."""
-    (_, _, H, W), (K, C, R, S), (P, Q) = x_shape, w_shape, y_size
+    (H, W), (K, C, R, S), (P, Q) = x_size, w_shape, y_size
     v = _axis(H, P, R, stride[0], padding[0], dilation[0], transposed)
     u = _axis(W, Q, S, stride[1], padding[1], dilation[1], transposed)
     (rows, columns), wide = ((P, Q), W) if transposed else ((H, W), Q)  # of the source; of a row to

@@ -38,10 +38,11 @@ _FLOPS = 32  # multiply-adds that take as long as an element of a simple loop
 _TASKS = 16  # at least, if the shapes allow: work for as many threads
 _ENOUGH = 512  # pixels of a task: fewer would not make up for fetching the weights
 _PIXELS = 1 << 13  # of a task at most: their table should leave room in the second-level cache
-_TURNED = 1 << 20  # bytes that a task's pixels of dy may take, turned round
+_TURNED = 1 << 19  # bytes that a task's pixels of dy may take, for one block of filters
+_SLICE = 16  # channels of a task of packing weights
 _MANY = 1 << 12  # pixels of the result from which packing the weights hardly counts
-_PIECE = 128  # taps of a task of packing weights, or of adding up their gradients
 _PARTS = 16  # partial weight gradients, at most
+_SUMS = 8  # tasks of a weight gradient, at least: each turns its pixels round anew
 _PARTIALS = 1 << 23  # bytes that all of them may take
 
 
@@ -49,13 +50,13 @@ def correlate(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, geometry: Geometry
 ) -> None:
     """Fill y with the convolution of x."""
-    t = places(x.shape, w.shape, y.shape[2:], *geometry)
+    t = places(x.shape[2:], w.shape, y.shape[2:], *geometry)
     _correlate_all(x, w, b, y, t, geometry[3], w[0].size, w.shape[2] * w.shape[3])
 
 
 def input_grad(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, geometry: Geometry) -> None:
     """Fill dx with the gradient for the input: a convolution of dy, filters as its channels."""
-    t = places(dx.shape, w.shape, dy.shape[2:], *geometry, True)
+    t = places(dx.shape[2:], w.shape, dy.shape[2:], *geometry, True)
     _correlate_all(dy, w, None, dx, t, geometry[3], w.shape[2] * w.shape[3], w[0].size)
 
 
@@ -98,31 +99,33 @@ def _correlate_all(
 
 def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometry) -> None:
     """Fill dw from the gradient of the output and the input."""
-    t, groups = places(x.shape, dw.shape, dy.shape[2:], *geometry), geometry[3]
+    t, groups = places(x.shape[2:], dw.shape, dy.shape[2:], *geometry), geometry[3]
     N, (P, Q) = dy.shape[0], dy.shape[2:]
     K, C, R, S = dw.shape
     step, filters = lanes(x.itemsize), K // groups
     padded, rows = round_up(filters, step), round_up(t.tap_at.size, ROWS)
-    images, band = _block(N, P, Q, max(_ENOUGH, _TURNED // (padded * x.itemsize)))
+    images, band = _block(N, P, Q, _TURNED // (VECTORS * step * x.itemsize))
     units, size = -(-N // images) * -(-P // band), groups * rows * padded
     parts = max(1, min(units, _PARTS, _PARTIALS // (size * x.itemsize)))
+    parts = -(-units // -(-units // parts))  # of equal size, if possible
     whole = C % ROWS == 0  # then tiles of 8 channels of one tap, which can be shared out
-    channels = round_up(-(-C // -(-_TASKS // (parts * groups))), ROWS) if whole else C
+    channels = round_up(-(-C // -(-_SUMS // (parts * groups))), ROWS) if whole else C
     cuts, most = -(-C // channels), images * band * Q
     at = np.concatenate((t.tap_at, np.full(rows - t.tap_at.size, t.tap_at[-1])))
     work = dy.size * t.tap_at.size // _FLOPS
     partial = buffers.empty((parts, groups, rows, padded), x.dtype)
     with threads.launching:
         team = 1 if work < SMALL else workers()
-        turned = buffers.empty((team, (most + step) * padded), x.dtype)
+        turned = buffers.empty((team, 2, (most + step) * VECTORS * step), x.dtype)
         tile = np.empty((team, ROWS * VECTORS * step), x.dtype)
         pixels = np.empty((team, 2, most), np.int64)
         counts = np.empty((team, 2, t.rows_of.size - 1), np.int64)
         _sum_products(
             work, dy, x, partial, t._replace(tap_at=at), (images, band, groups, cuts, channels),
-            (filters, padded, step, C, R * S), turned, tile, pixels, counts,
+            (filters, padded, step, C), turned, tile, pixels, counts,
         )  # fmt: skip
-        _add_up(partial.size, partial, dw.reshape(groups, filters, C, R * S))
+        lines = buffers.empty((team, ROWS * R * S, padded), x.dtype)
+        _add_up(work, partial, dw.reshape(groups, filters, C, R * S), lines, step)
 
 
 def _block(N: int, P: int, Q: int, most: int = _PIXELS) -> Pair:
@@ -133,7 +136,7 @@ def _block(N: int, P: int, Q: int, most: int = _PIXELS) -> Pair:
     """
     if most < P * Q * ROWS:
         images = max(1, most // (P * Q))
-        return min(N, images), min(P, max(1, most // Q))
+        return min(N, images), -(-P // -(-P // max(1, most // Q)))
     return min(N, round_up(-(-_ENOUGH // (P * Q)), ROWS)), P
 
 
@@ -149,7 +152,7 @@ def _pack_weights(team, w, packed, t, groups, sizes):
     filters, padded, step, group_step, w_step, tap_step = sizes
     taps, spots, width = t.tap_w.size, t.meets.shape[1], VECTORS * step
     depth, blocks = taps // spots, (padded + width - 1) // width
-    pieces = (depth + 15) // 16
+    pieces = (depth + _SLICE - 1) // _SLICE
     for _ in prange(team.size):
         rows = np.empty(width * step, w.dtype)
         task = take(team)
@@ -157,7 +160,7 @@ def _pack_weights(team, w, packed, t, groups, sizes):
             piece, block, group = task % pieces, task // pieces % blocks, task // (pieces * blocks)
             first, wide = _lanes_of(block, blocks, padded, step)
             base = group * group_step + first * w_step
-            channels = (piece * 16, min(depth, piece * 16 + 16))
+            channels = (piece * _SLICE, min(depth, (piece + 1) * _SLICE))
             _pack_piece(w[base:], w_step, tap_step, channels, depth, spots,
                         packed[taps * (group * padded + first) :], min(wide, filters - first), wide,
                         rows, step)  # fmt: skip
@@ -334,54 +337,70 @@ def _clear(sums, channels, depth):
 @jit
 def _sum_task(dy, x, sums, t, n, rows, group, channels, sizes, turned, tile, pixels, counts):
     """Add to sums, dw of a group by (tap, filter), what some rows of some images contribute."""
-    filters, padded, step, depth, spots = sizes
+    filters, padded, step, depth = sizes
     image, plane = x.shape[1] * x.shape[2] * x.shape[3], dy.shape[2] * dy.shape[3]
-    count = _list_pixels(t, n, rows, image, dy.shape[1] * plane, 1, pixels, counts)
-    _turn_pixels(dy.reshape(-1), group * filters * plane, filters, plane, pixels[1], count, turned,
-                 padded, step)  # fmt: skip
+    count = _list_pixels(t, n, rows, image, plane, 1, pixels, counts)
+    above = rows[0] * dy.shape[3]
+    span = min(rows[1] * dy.shape[3], plane) - above
     source = x.reshape(-1)[group * depth * x.shape[2] * x.shape[3] :]
-    whole = depth % ROWS == 0
     blocks = (padded + VECTORS * step - 1) // (VECTORS * step)
     for b in range(blocks):
-        k0, wide = _lanes_of(b, blocks, padded, step)
-        if not whole:
-            for k in range(counts.shape[1]):
-                first, count = counts[0, k], counts[1, k]
-                for run in range(t.runs_of[k], t.runs_of[k + 1]):
-                    end = t.run_first[run] + t.run_count[run]
-                    for tap in range(t.run_first[run], end, ROWS):
-                        _add_tile(source, t.tap_at[tap:], pixels[0, first:], count,
-                                  turned[first * padded + k0 :], padded, sums[tap * padded + k0 :],
-                                  min(ROWS, end - tap), wide, tile, step)  # fmt: skip
-            continue
-        for spot in range(spots):
-            k = 0
-            while k < counts.shape[1]:
-                first = last = counts[0, k]
-                while k < counts.shape[1] and t.meets[k, spot]:  # classes side by side
-                    last = counts[0, k] + counts[1, k]
-                    k += 1
-                k += 1
-                if last == first:
-                    continue
-                for c in range(channels[0], channels[1], ROWS):
-                    tap = spot * depth + c
-                    _add_tile(source, t.tap_at[tap:], pixels[0, first:], last - first,
-                              turned[first * padded + k0 :], padded, sums[tap * padded + k0 :],
-                              ROWS, wide, tile, step)  # fmt: skip
+        k, wide = _lanes_of(b, blocks, padded, step)
+        first = (group * filters + k) * plane + above
+        _turn_images(dy.reshape(-1), n, span, dy.shape[1] * plane, first, min(wide, filters - k),
+                     plane, turned[0], wide, step)  # fmt: skip
+        listed = turned[0]
+        if counts.shape[1] > 1:
+            _by_class(turned[0], pixels[1], count, n[0] * plane + above, wide, turned[1])
+            listed = turned[1]
+        if depth % ROWS == 0:
+            _sum_by_spots(source, t, pixels[0], counts, channels, depth, listed, wide, sums[k:],
+                          padded, step)  # fmt: skip
+        else:
+            _sum_by_runs(source, t, pixels[0], counts, listed, wide, sums[k:], padded, tile, step)
 
 
 @jit
-def _add_tile(x, taps, pixels, count, turned, padded, sums, rows, wide, tile, step):
+def _sum_by_spots(x, t, at, counts, channels, depth, dy, wide, sums, padded, step):
+    """Tiles of 8 channels of one (r, s), and of the pixels of all classes that meet it."""
+    for spot in range(t.meets.shape[1]):
+        k = 0
+        while k < counts.shape[1]:
+            first = last = counts[0, k]
+            while k < counts.shape[1] and t.meets[k, spot]:  # classes side by side
+                last = counts[0, k] + counts[1, k]
+                k += 1
+            k += 1
+            if last == first:
+                continue
+            for tap in range(spot * depth + channels[0], spot * depth + channels[1], ROWS):
+                to = sums[tap * padded :]
+                outer(wide // step, x, t.tap_at[tap:], at[first:], last - first, dy[first * wide :],
+                      wide, to, padded, to, padded, wide)  # fmt: skip
+
+
+@jit
+def _sum_by_runs(x, t, at, counts, dy, wide, sums, padded, tile, step):
+    """Tiles of 8 taps of a run, whatever their channels and (r, s), and of a class's pixels."""
+    for k in range(counts.shape[1]):
+        first, count = counts[0, k], counts[1, k]
+        for run in range(t.runs_of[k], t.runs_of[k + 1]):
+            end = t.run_first[run] + t.run_count[run]
+            for tap in range(t.run_first[run], end, ROWS):
+                _add_tile(x, t.tap_at[tap:], at[first:], count, dy[first * wide :],
+                          sums[tap * padded :], padded, min(ROWS, end - tap), wide, tile,
+                          step)  # fmt: skip
+
+
+@jit
+def _add_tile(x, taps, pixels, count, dy, sums, padded, rows, wide, tile, step):
     """Add to `rows` rows of sums; where these are fewer than a tile has, by way of `tile`."""
+    vectors = wide // step
     if rows == ROWS:
-        outer(
-            wide // step, x, taps, pixels, count, turned, padded, sums, padded, sums, padded, wide
-        )
+        outer(vectors, x, taps, pixels, count, dy, wide, sums, padded, sums, padded, wide)
         return
     tile[:] = 0
-    outer(wide // step, x, _first(taps, rows), pixels, count, turned, padded, tile, wide, tile,
-          wide, wide)  # fmt: skip
+    outer(vectors, x, _first(taps, rows), pixels, count, dy, wide, tile, wide, tile, wide, wide)
     for i in range(rows):
         for k in range(wide):
             sums[i * padded + k] += tile[i * wide + k]
@@ -397,42 +416,66 @@ def _first(taps, count):
 
 
 @jit
-def _turn_pixels(dy, first, filters, plane, to, pixels, turned, padded, step):
-    """turned[j, k] = dy of pixel j and filter k, zeros beyond the filters.
+def _turn_images(dy, n, span, image, first, filters, plane, turned, wide, step):
+    """turned[j, k] = dy of pixel j, as they lie in memory, and filter k; zeros beyond the filters.
 
-    Squares of 8 filters and as many pixels as a vector has are turned round at once, where a few
-    pixels lie side by side; the rows of such a square beyond those are written again later.
+    Squares of 8 filters and as many pixels as a vector has are turned round at once; the rows of a
+    square beyond an image are written again by the next.
     """
-    whole, j = filters // ROWS * ROWS, 0
-    while j < pixels:
-        count = 1
-        while count < step and j + count < pixels and to[j + count] - to[j] == count:
-            count += 1
-        done = 0
-        if count > 3:
-            while done < whole and to[j] + first + (done + ROWS - 1) * plane + step <= dy.size:
-                turn_in(dy[to[j] + first + done * plane :], plane, turned[j * padded + done :],
-                        padded, step)  # fmt: skip
+    whole, at = filters // ROWS * ROWS, 0
+    for i in range(n[0], n[1]):
+        here = i * image + first
+        for j in range(0, span, step):
+            done, count = 0, min(step, span - j)
+            while done < whole and here + j + (done + ROWS - 1) * plane + step <= dy.size:
+                turn_in(dy[here + j + done * plane :], plane, turned[(at + j) * wide + done :],
+                        wide, step)  # fmt: skip
                 done += ROWS
-        for i in range(j, j + count):
-            for k in range(done, filters):
-                turned[i * padded + k] = dy[to[i] + first + k * plane]
-            turned[i * padded + filters : (i + 1) * padded] = 0
-        j += count
+            for p in range(j, j + count):
+                for k in range(done, filters):
+                    turned[(at + p) * wide + k] = dy[here + p + k * plane]
+                turned[(at + p) * wide + filters : (at + p + 1) * wide] = 0
+        at += span
+
+
+@jit
+def _by_class(turned, to, count, shift, wide, listed):
+    """Bring the rows of `turned` into the order of the pixels' list."""
+    for j in range(count):
+        row = (to[j] - shift) * wide
+        for k in range(U(wide)):
+            listed[j * wide + k] = turned[row + k]
 
 
 @kernel
-def _add_up(team, partial, dw):
-    """dw[group, k, c, spot] = sum over parts of partial[part, group, (spot, c), k], in order."""
+def _add_up(team, partial, dw, lines, step):
+    """dw[group, k, c, spot] = sum over parts of partial[part, group, (spot, c), k], in order.
+
+    A task adds up some channels by (channel, spot) and filter, and turns these lines round.
+    """
     groups, filters, depth, spots = dw.shape
-    for _ in prange(team.size):
-        task = take(team)
-        while task < groups * depth:
-            group, c = task // depth, task % depth
-            for spot in range(spots):
-                for k in range(filters):
-                    total = partial[0, group, spot * depth + c, k]
-                    for part in range(1, partial.shape[0]):
-                        total += partial[part, group, spot * depth + c, k]
-                    dw[group, k, c, spot] = total
+    flat, blocks, whole = dw.reshape(-1), (depth + ROWS - 1) // ROWS, filters // step * step
+    for member in prange(team.size):
+        task, sums = take(team), lines[member]
+        while task < groups * blocks:
+            group, first = task // blocks, task % blocks * ROWS
+            count = min(ROWS, depth - first) * spots
+            for i in range(count):
+                _add_parts(partial, group, i % spots * depth + first + i // spots, sums[i])
+            to = flat[(group * filters * depth + first) * spots :]
+            turned = count // ROWS * ROWS
+            for i in range(0, turned, ROWS):
+                turn_out(sums[i:].reshape(-1), sums.shape[1], to[i:], depth * spots, whole)
+            for k in range(filters):
+                for i in range(turned if k < whole else 0, count):
+                    to[k * depth * spots + i] = sums[i, k]
             task = take(team)
+
+
+@jit
+def _add_parts(partial, group, row, sums):
+    for k in range(U(sums.size)):
+        sums[k] = partial[0, group, row, k]
+    for part in range(1, partial.shape[0]):
+        for k in range(U(sums.size)):
+            sums[k] += partial[part, group, row, k]

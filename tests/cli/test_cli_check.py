@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers_cli import finished, narrow, require_one_line
+from helpers_terminal import on_terminals, seen_on_terminal
 
 import minicnn
 from minicnn import nn
@@ -250,24 +250,14 @@ def test_no_colour_where_no_terminal_is(minicnn_):
     assert "\x1b" not in minicnn_("check", written(("under * w[k]", "under"))).out
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals there")
+@on_terminals
 def test_colour_on_a_terminal():
-    import pty
-
-    screen, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "minicnn", "check", written()], stdout=terminal, stderr=terminal
+    command = [sys.executable, "-m", "minicnn", "check", written()]
+    code, seen, _ = seen_on_terminal(
+        lambda terminal: subprocess.Popen(command, stdout=terminal, stderr=terminal)
     )
-    os.close(terminal)
-    seen = b""
-    while True:
-        try:
-            seen += os.read(screen, 4096)
-        except OSError:  # the other end is closed
-            break
-    os.close(screen)
-    assert process.wait(timeout=60) == 0
-    assert b"\x1b[32mright" in seen
+    assert code == 0
+    assert "\x1b[32mright" in seen
 
 
 def test_nothing_is_left_behind(minicnn_, tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from helpers_cli import finished, narrow, require_one_line
 from helpers_photos import broken_pictures, encoded, odd_pictures, pet_images, photo
+from helpers_terminal import on_terminals, seen_on_terminal
 from PIL import Image
 
 from minicnn.cli import cli
@@ -226,26 +227,17 @@ def test_pages(arguments):
     assert "check" in done.output
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals there")
+@on_terminals
 def test_a_bar_on_a_terminal_goes_away(pets):
-    import pty
-
-    screen, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "minicnn", "data", "check", str(pets)],
-        stdout=subprocess.PIPE, stderr=terminal, env={**os.environ, "TERM": "xterm"},
-    )  # fmt: skip
-    os.close(terminal)
-    process.communicate(timeout=60)
-    seen = b""
-    while True:
-        try:
-            seen += os.read(screen, 4096)
-        except OSError:
-            break
-    os.close(screen)
-    assert re.search(r"checking .*/4\d files", seen.decode())
-    assert seen.decode().split("\r")[-1].strip() == ""
+    command = [sys.executable, "-m", "minicnn", "data", "check", str(pets)]
+    environment = {**os.environ, "TERM": "xterm"}
+    _, seen, _ = seen_on_terminal(
+        lambda terminal: subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=terminal, env=environment
+        )
+    )
+    assert re.search(r"checking .*/4\d files", seen)
+    assert seen.split("\r")[-1].strip() == ""
 
 
 FIRST_PICTURE = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from helpers_cli import finished, narrow
+from helpers_terminal import on_terminals, seen_on_terminal
 
 import minicnn
 from minicnn.cli import cli
@@ -90,25 +90,16 @@ def test_help_waits_for_nothing():
 # -------------------------------------------------------------------------------------- terminals
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals there")
+@on_terminals
 def test_on_a_terminal_there_is_a_bar_and_it_goes_away():
-    import pty
-
-    screen, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "minicnn", "train", "--epochs", "2", "--no-pictures"],
-        stdout=terminal, stderr=terminal, env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
-    )  # fmt: skip
-    os.close(terminal)
-    seen = io.BytesIO()
-    while True:
-        try:
-            seen.write(os.read(screen, 4096))
-        except OSError:  # the other end is closed
-            break
-    os.close(screen)
-    assert process.wait(timeout=60) == 0
-    text = seen.getvalue().decode()
+    command = [sys.executable, "-m", "minicnn", "train", "--epochs", "2", "--no-pictures"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    code, text, _ = seen_on_terminal(
+        lambda terminal: subprocess.Popen(
+            command, stdout=terminal, stderr=terminal, env=environment
+        )
+    )
+    assert code == 0
     assert re.search(r"1/2 .*%  loss \d\.\d{3}  \d+\.\d%  [\d,]+ images/s", text)
     # What is left of each line: the part after the last return to its start.
     left = [line.rstrip("\r").split("\r")[-1] for line in text.split("\n")]
