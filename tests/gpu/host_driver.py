@@ -6,7 +6,7 @@ In a test, the whole rung:
         y = gpu.max_pool2d(x, (2, 2), ...)     # from minicnn.kernels import gpu; NumPy arrays
 
 or one kernel:      _cuda.launch("pool", "max_pool2d", grid, block, x, y, ...)
-or by hand:         with _cuda.use_driver(HostDriver(seed=2)): ...
+or under @given:    with _cuda.use_driver(HostDriver(seed=2)): ...
 
 `seed` is the order of threads and blocks: 0 ascending, 1 descending, others at random. A kernel
 whose bits differ between seeds lacks a barrier. `HostDriver(mutate=[("pool.cu", old, new)])`
@@ -73,17 +73,17 @@ class HostDriver:
         self.flags = (*FLAGS, *(ASAN if asan else ()))
         self.runtime = _runtime(self.flags)
         self.launches: list[tuple[str, tuple[int, ...]]] = []  # kernel, grid + block
+        parts = (_shim(), repr(self.flags), repr(self.mutate))
+        self._arch = "host_" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
     def arch(self) -> str:
-        parts = [" ".join(self.flags), repr(self.mutate), _version()]
-        parts += [(HERE / name).read_text(encoding="utf-8") for name in ("shim.h", "runtime.cpp")]
-        return "host_" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+        return self._arch
 
     def shared_limit(self) -> int:
         return 99 * 1024  # what sm_86 and sm_89 have, the least since sm_80
 
     def place(self) -> object:
-        return self.arch()
+        return self._arch
 
     def is_array(self, x: object) -> bool:
         return isinstance(x, np.ndarray)
@@ -208,9 +208,11 @@ def _load(code: bytes, mode: int) -> Any:
 
 
 @cache
-def _version() -> str:
+def _shim() -> str:
+    """Return what compiled kernels depend on beside their own text."""
     assert COMPILER, "no g++ on this machine"
-    return subprocess.run([COMPILER, "-dumpfullversion"], capture_output=True, text=True).stdout
+    version = subprocess.run([COMPILER, "-dumpfullversion"], capture_output=True, text=True).stdout
+    return version + "".join((HERE / name).read_text() for name in ("shim.h", "runtime.cpp"))
 
 
 @cache

@@ -248,7 +248,7 @@ size_t page() { return (size_t)sysconf(_SC_PAGESIZE); }
 
 void on_signal(int signal, siginfo_t *info, void *) {
     const char *at = (const char *)info->si_addr;
-    if (signal == SIGILL) fail("an index beyond an array's bounds, a signed overflow, a bad shift or a misaligned vector");
+    if (signal == SIGILL) fail("an index beyond an array's bounds, a signed overflow, a division by zero, a bad shift or a misaligned vector");
     if (signal == SIGFPE) fail("a division by zero");
     for (size_t i = 0; i < frames.size(); ++i) {
         const Frame &f = frames[i];

@@ -38,7 +38,7 @@ constexpr int warpSize = 32;
 constexpr size_t HOST_LANE = 64;  // bytes that a lane may pass to the others of its warp
 
 #define __syncthreads() host_barrier(__LINE__)
-#define __syncwarp(...) host_sync_warp(__LINE__, ##__VA_ARGS__)
+#define __syncwarp host_sync_warp{__LINE__}
 #define __shfl_sync(...) host_shfl(__LINE__, __VA_ARGS__)
 #define __shfl_up_sync(...) host_shfl_up(__LINE__, __VA_ARGS__)
 #define __shfl_down_sync(...) host_shfl_down(__LINE__, __VA_ARGS__)
@@ -50,9 +50,10 @@ constexpr size_t HOST_LANE = 64;  // bytes that a lane may pass to the others of
 inline unsigned host_lane() {
     return (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32;
 }
-inline void host_sync_warp(int line, unsigned mask = 0xffffffffu) {
-    host_exchange(mask, nullptr, 0, line);
-}
+struct host_sync_warp {
+    int line;
+    void operator()(unsigned mask = 0xffffffffu) const { host_exchange(mask, nullptr, 0, line); }
+};
 // All lanes' values at once; what a warp-wide instruction such as mma.sync is written with.
 // Lanes outside the mask hold rubbish.
 template <class T> void host_warp_gather(T (&all)[32], const T &mine, unsigned mask = 0xffffffffu) {
