@@ -28,13 +28,13 @@ struct Axis {
 };
 
 // `divisor` 0: the number of pixels.
-static __device__ REAL divisor_of(Axis rows, Axis columns, int p, int q, int divisor) {
-    return divisor ? divisor : rows.count(p) * columns.count(q);
+static __device__ REAL divisor_of(Axis rows, Axis columns, int p, int q, REAL divisor) {
+    return divisor != 0 ? divisor : REAL(rows.count(p) * columns.count(q));
 }
 
 extern "C" __global__ void avg_pool(
     const REAL *__restrict__ x, REAL *__restrict__ y, long long planes, int H, int W, int P, int Q,
-    int R, int S, int stride_h, int stride_w, int pad_h, int pad_w, int counts_pad, int divisor) {
+    int R, int S, int stride_h, int stride_w, int pad_h, int pad_w, int counts_pad, REAL divisor) {
     Axis rows = {H, P, R, stride_h, pad_h, counts_pad};
     Axis columns = {W, Q, S, stride_w, pad_w, counts_pad};
     long long plane = this_plane();
@@ -48,7 +48,7 @@ extern "C" __global__ void avg_pool(
 
 extern "C" __global__ void avg_pool_large(
     const REAL *__restrict__ x, REAL *__restrict__ y, int H, int W, int P, int Q, int R, int S,
-    int stride_h, int stride_w, int pad_h, int pad_w, int counts_pad, int divisor) {
+    int stride_h, int stride_w, int pad_h, int pad_w, int counts_pad, REAL divisor) {
     __shared__ REAL room[32];
     Axis rows = {H, P, R, stride_h, pad_h, counts_pad};
     Axis columns = {W, Q, S, stride_w, pad_w, counts_pad};
@@ -61,7 +61,7 @@ extern "C" __global__ void avg_pool_large(
 extern "C" __global__ void avg_pool_grad(
     const REAL *__restrict__ dy, REAL *__restrict__ dx, long long planes, int H, int W, int P,
     int Q, int R, int S, int stride_h, int stride_w, int pad_h, int pad_w, int counts_pad,
-    int divisor) {
+    REAL divisor) {
     Axis rows = {H, P, R, stride_h, pad_h, counts_pad};
     Axis columns = {W, Q, S, stride_w, pad_w, counts_pad};
     long long plane = this_plane();

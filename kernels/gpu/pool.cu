@@ -10,7 +10,8 @@
 // did. Which may have? The kernel is told nothing of kernel and stride, but the winners tell:
 // write a winner's row as p*step + a, then a ranges over a few numbers, `least` to `most`, found
 // in a first pass over the plane; row h can only be the choice of p with h - p*step in that range.
-// Per pixel of 2 x 2 windows that is one place to look at, of 3 x 3 at stride 2 at most four.
+// Per pixel of 2 x 2 windows that is one place to look at, of 3 x 3 at stride 2 at most four. A block
+// does a plane in both passes, so few planes, as of a batch of one, leave much of a GPU idle.
 
 #include "planes.cuh"
 #include "reduce.cuh"
