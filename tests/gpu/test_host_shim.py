@@ -62,11 +62,11 @@ FAULTS = {  # body: what the message says
     "y[t] = x[1 << 28];": "an access to memory that is no array's",
     "const_cast<float *>(x)[t] = 1;": "wrote into x, which is const",
     "__shared__ float s[8][8]; s[t / 8][t % 8 + 1] = 0; __syncthreads();": (
-        "an index beyond an array's bounds"
+        ": an index beyond an array's bounds"
     ),
     "extern __shared__ float s[]; s[t + 1] = 0;": "dynamic shared memory: out of range, touched at",
     "const float4 v = *(const float4 *)(x + t / 2); y[t] = v.x;": "a misaligned vector",
-    "y[t] = n * n * n * n * n * t;": "a signed overflow",
+    "y[t] = n * n * n * n * n * t;": ": a product beyond its type",
     "y[t] = t / (n - 64);": "division by zero",
     "if (t < 40) __syncthreads();": "of 64, 40 wait at __syncthreads, 0 in a warp operation, 24",
     "if (t < 40) __syncthreads(); else\n __syncthreads();": "threads of a block wait at both",
