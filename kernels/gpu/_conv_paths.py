@@ -126,7 +126,7 @@ class Layer(NamedTuple):
 
 
 class Product(NamedTuple):
-    """A layer, or a gradient of it, as `repeats` equal products (filters, steps) x (steps, columns).
+    """A layer, or a gradient of it: `repeats` products (filters, steps) x (steps, columns).
 
     `repeats` is groups times phases (conv.cuh); `image` is what a filter's numbers of one image and
     phase are as (rows, columns).

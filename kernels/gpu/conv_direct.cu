@@ -1,11 +1,12 @@
 // Convolution, rung 1: one thread for each number of the result, and nothing shared.
 //
 // It is the textbook's loops with the outer four handed to threads. Each multiply-add reads two
-// numbers, 8 bytes for 2 FLOPs: from memory alone, 2 TB/s would feed 0.5 TFLOP/s, 3 % of what the
-// float32 units of such a GPU compute. The caches help, for neighbours read overlapping windows and
-// the same weights, but they deliver 32 numbers a clock to a multiprocessor that could take in 256:
-// an eighth of the peak at best. Where there is little to compute this is no loss: a depthwise 3x3
-// layer has 9 multiply-adds for 8 bytes of input and output, so memory decides its speed anyway.
+// numbers, 8 bytes for 2 FLOPs: from memory alone, the 1.5 TB/s of an A100 would feed 0.4 TFLOP/s, 2 %
+// of the 19.5 of its float32 units. The caches help, for neighbours read overlapping windows and the
+// same weights, but they deliver 32 numbers a clock to a multiprocessor that could take in 128, and a
+// dozen instructions find and check the address of each pixel: an eighth of the peak, 2.4 TFLOP/s, is
+// what to hope for. Where there is little to compute that is little loss. A depthwise 3x3 layer makes
+// 18 FLOPs for the 8 bytes of an input and an output, so memory allows it no more than 3.4 TFLOP/s.
 #include "common.cuh"
 
 // x (N,C,H,W), w (K,C/groups,R,S), b (K) or null, y (N,K,P,Q).

@@ -50,6 +50,7 @@ template <class A, class B>
 struct __align__(16) Tiles {
     REAL a[2][A::size], b[2][B::size];
     Place columns[TILE_N], steps[2][TILE_K];
+    Product of;  // here too, for it is the same for all threads, and registers are dear
 };
 
 template <bool weight_grad>
@@ -68,7 +69,8 @@ __device__ inline Place column_place(const Product &of, int n) {
 
 // Begin the copies of one round, whose steps are decoded already.
 template <class A, class B>
-__device__ inline void copy_tiles(Tiles<A, B> &tiles, const Product &of, int stage, int m0) {
+__device__ inline void copy_tiles(Tiles<A, B> &tiles, int stage) {
+    const Product &of = tiles.of;
     const Place *steps = tiles.steps[stage];
     int thread = threadIdx.x;
 
@@ -76,9 +78,11 @@ __device__ inline void copy_tiles(Tiles<A, B> &tiles, const Product &of, int sta
     int k = thread % TILE_K;
     Place step = steps[k];
     const REAL *rows = of.rows + step.other;
-    for (int m = thread / TILE_K; m < TILE_M; m += THREADS / TILE_K)
-        async_copy(&tiles.a[stage][A::at(k, m)], rows + (long long)(m0 + m) * of.row_step,
-                   step.row != OUTSIDE && m0 + m < of.conv.filters);
+    for (int m = thread / TILE_K; m < TILE_M; m += THREADS / TILE_K) {
+        int filter = blockIdx.y * TILE_M + m;
+        async_copy(&tiles.a[stage][A::at(k, m)], rows + (long long)filter * of.row_step,
+                   step.row != OUTSIDE && filter < of.conv.filters);
+    }
 
     auto copy_pixel = [&](int k, int n, const Place &step, const Place &column) {
         bool take = inside(step.row + column.row, of.conv.height) &  // && would be a branch
@@ -98,17 +102,20 @@ __device__ inline void copy_tiles(Tiles<A, B> &tiles, const Product &of, int sta
 
 // The whole product. Inner::round multiplies what one round brought; Inner::store hands out the sums.
 template <bool weight_grad, class Inner, class A, class B>
-__device__ inline void multiply(Tiles<A, B> &tiles, const Product &of, int m0, int n0) {
+__device__ inline void multiply(Tiles<A, B> &tiles, const Product &product) {
     Inner inner;
+    if (threadIdx.x == 0) tiles.of = product;
+    __syncthreads();
+    const Product &of = tiles.of;
     for (int n = threadIdx.x; n < TILE_N; n += THREADS)
-        tiles.columns[n] = column_place<weight_grad>(of, n0 + n);
+        tiles.columns[n] = column_place<weight_grad>(of, blockIdx.x * TILE_N + n);
     if (threadIdx.x < 2 * TILE_K) {
         int stage = threadIdx.x / TILE_K, k = threadIdx.x % TILE_K;
         tiles.steps[stage][k] =
             step_place<weight_grad>(of, of.first_step + stage * TILE_K + k);
     }
     __syncthreads();
-    copy_tiles(tiles, of, 0, m0);
+    copy_tiles(tiles, 0);
 
     int stage = 0;
     for (int k0 = of.first_step; k0 < of.last_step; k0 += TILE_K, stage ^= 1) {
@@ -117,15 +124,16 @@ __device__ inline void multiply(Tiles<A, B> &tiles, const Product &of, int m0, i
         if (threadIdx.x < TILE_K)
             tiles.steps[stage][threadIdx.x] =
                 step_place<weight_grad>(of, k0 + 2 * TILE_K + threadIdx.x);
-        if (k0 + TILE_K < of.last_step) copy_tiles(tiles, of, stage ^ 1, m0);
+        if (k0 + TILE_K < of.last_step) copy_tiles(tiles, stage ^ 1);
         inner.round(tiles.a[stage], tiles.b[stage]);
     }
     async_wait();
 
     inner.store([&](int m, int n, REAL sum) {
-        if (m0 + m >= of.conv.filters || n0 + n >= of.columns) return;
-        if (of.bias) sum += of.bias[m0 + m];
-        of.result[(long long)(m0 + m) * of.result_step + tiles.columns[n].other] = sum;
+        int filter = blockIdx.y * TILE_M + m;
+        if (filter >= of.conv.filters || tiles.columns[n].row == OUTSIDE) return;
+        if (of.bias) sum += of.bias[filter];
+        of.result[(long long)filter * of.result_step + tiles.columns[n].other] = sum;
     });
 }
 

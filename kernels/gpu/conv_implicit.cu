@@ -1,13 +1,13 @@
 // Convolution, rung 4: implicit GEMM (conv_gemm.cuh) with the sums in registers.
 //
 // A thread computes 8 x 8 of the result (4 x 8 in the smallest tile). A step reads 8 + 8 numbers from
-// shared memory, in 4 reads of 16 bytes, for 64 multiply-adds: of its 4 x 32 lanes for these, a
-// multiprocessor needs 16 clocks to give each of 32 threads its 64, while shared memory, 128 bytes a
-// clock, delivers the two rows of tiles that a warp sees in 6. So the multiply-adds are what it waits
-// for, and the float32 peak (20 TFLOP/s on an A100, 67 on an H100) is the bound; copies, addresses and
-// the barrier of each round, 16 steps or 2048 clocks of multiply-adds, take a part of it.
+// shared memory, in 4 reads of 16 bytes, for 64 multiply-adds. These take the 64 float32 units of an
+// A100's multiprocessor 32 clocks for a warp; its reads, of 128 bytes a clock, and many lanes asking
+// for the same ones, take 6. So the multiply-adds are what it waits for, and the float32 peak
+// (19.5 TFLOP/s; 67 on an H100) is the bound. Copies, addresses and the barrier of each round, 16 steps
+// or 4096 clocks of multiply-adds, take a part of it: three quarters are what to hope for.
 //
-// 64 sums, 16 factors and the addresses take up to 128 registers: two blocks of 256 threads fit on a
+// 64 sums, 16 factors and the addresses take 128 registers: two blocks of 256 threads fit on a
 // multiprocessor. A full GPU has 216 to 264 such blocks, so fewer tiles than that leave some idle, and
 // 3 filters in tiles of 32 rows do a tenth of what they could.
 #include "conv_gemm.cuh"
@@ -68,8 +68,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv2d(
                    dilation_w, groups};
     Correlation conv = forward_correlation(layer, blockIdx.z);
     const REAL *bias = b ? b + blockIdx.z * conv.filters : nullptr;
-    multiply<false, Registers>(tiles, correlation(conv, x, w, bias, y), blockIdx.y * TILE_M,
-                               blockIdx.x * TILE_N);
+    multiply<false, Registers>(tiles, correlation(conv, x, w, bias, y));
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) conv2d_input_grad(
@@ -80,8 +79,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv2d_input_grad(
     Layer layer = {N, C, H, W, K, R, S, P, Q, stride_h, stride_w, pad_h, pad_w, dilation_h,
                    dilation_w, groups};
     Correlation conv = input_grad_correlation(layer, blockIdx.z % groups, blockIdx.z / groups);
-    multiply<false, Registers>(tiles, correlation(conv, dy, w, nullptr, dx), blockIdx.y * TILE_M,
-                               blockIdx.x * TILE_N);
+    multiply<false, Registers>(tiles, correlation(conv, dy, w, nullptr, dx));
 }
 
 // parts (ranges,K,C/groups,R,S): dw of the positions range*length to (range + 1)*length.
@@ -96,5 +94,5 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv2d_weight_grad(
     int range = blockIdx.z / groups;
     REAL *dw = parts + (long long)range * K * conv.filter_step;
     Product of = weight_gradient(conv, x, dy, dw, range * length, (range + 1) * length);
-    multiply<true, Registers>(tiles, of, blockIdx.y * TILE_M, blockIdx.x * TILE_N);
+    multiply<true, Registers>(tiles, of);
 }

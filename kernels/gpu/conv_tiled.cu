@@ -6,10 +6,11 @@
 // that it reads for all its filters: 8 multiply-adds for a pixel and 8 weights, which are the same for
 // the whole warp and come 4 at a time, so for 3 reads of shared memory instead of 16 of the cache.
 //
-// 16 FLOPs for 3 reads: shared memory serves a warp a clock, in which the float32 units could make
-// 128 multiply-adds, 4 for each of 32 threads. The reads take 3 clocks for 2 of arithmetic, so 2/3 of
-// the peak is the bound, and the loading of each patch, which nothing overlaps but other blocks, takes
-// its part. Larger products than a row of 8 are the next idea, rung 4.
+// These 3 reads keep shared memory, which serves a warp a clock, busy for 3 clocks, and the 64 float32
+// units of an A100's multiprocessor need 4 for a warp's 8 multiply-adds; an H100, with 128, needs 2. So
+// the arithmetic could run near its peak, but addresses, and the loading of each patch, which nothing
+// overlaps but other blocks, take their part: half of the peak is what to hope for. With one filter a
+// thread, as in a depthwise layer, it is 2 reads for one multiply-add, no better than rung 1.
 #include "common.cuh"
 #include "conv.cuh"
 
@@ -43,8 +44,9 @@ __device__ static void correlate(const Correlation &conv, const REAL *images, co
                                  const REAL *bias, REAL *result) {
     const Axis &rows = conv.rows, &columns = conv.columns;
     int down = ceil_div(rows.outputs, TILE_P), across = ceil_div(columns.outputs, TILE_Q);
-    int tile = blockIdx.x, image = tile / (down * across);
-    if (image >= conv.images) return;  // of a phase with fewer pixels than others
+    int tile = blockIdx.x;
+    if (tile >= conv.images * down * across) return;  // a phase with fewer pixels than others
+    int image = tile / (down * across);
     int p0 = tile / across % down * TILE_P, q0 = tile % across * TILE_Q, f0 = blockIdx.y * FILTERS;
     int p = threadIdx.x / TILE_Q, q = threadIdx.x % TILE_Q;
     extern __shared__ REAL shared[];
