@@ -3,10 +3,10 @@
     python benchmarks/loader.py                  # 20,000 JPEGs; writes results/loader.json
     python benchmarks/loader.py --count 3000     # quicker, rougher
 
-JPEGs of 200×150, cut from the shipped photograph, are decoded and resized to 224×224 in turns of
-some thousands of files: by bare Pillow in a ThreadPoolExecutor (open, convert to RGB, resize; the
-result is thrown away), then by the loader (ImageFolder, Resize, ToTensor, batches of 128) with as
-many threads. The loader does more, as it makes float32 batches. The figure is the median of the
+JPEGs of 200×150, cut from the shipped photograph, are decoded and resized to 224×224, all of them
+in each turn: by bare Pillow in a ThreadPoolExecutor (open, convert to RGB, resize; the result is
+thrown away), then by the loader (ImageFolder, Resize, ToTensor, batches of 128) with as many
+threads. The loader does more, as it makes float32 batches. The figure is the median of the
 turns' ratios; memory is what the process holds after each turn.
 """
 
@@ -61,9 +61,8 @@ def bare(paths: list[str], threads: int) -> None:
             pass
 
 
-def through_loader(folder: datasets.ImageFolder, places: list[int], threads: int) -> None:
-    loader = data.DataLoader(data.Subset(folder, places), batch_size=BATCH, num_workers=threads)
-    for images, _ in loader:
+def through_loader(folder: datasets.ImageFolder, threads: int) -> None:
+    for images, _ in data.DataLoader(folder, batch_size=BATCH, num_workers=threads):
         assert images.shape[1:] == (3, SIDE, SIDE)
 
 
@@ -82,20 +81,18 @@ def megabytes() -> float | None:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def measure(folder: datasets.ImageFolder, turn: int, pairs: int, threads: int) -> dict:
-    rows = []
-    n = len(folder)
-    for start in range(-turn, pairs * turn, turn):  # the first turn warms up
-        places = [place % n for place in range(start, start + turn)]
-        paths = [folder.samples[place][0] for place in places]
-        times = [seconds(bare, paths, threads), seconds(through_loader, folder, places, threads)]
-        if start >= 0:
+def measure(folder: datasets.ImageFolder, pairs: int, threads: int) -> dict:
+    rows, n = [], len(folder)
+    paths = [path for path, _ in folder.samples]
+    for pair in range(-1, pairs):  # the first warms up
+        times = [seconds(bare, paths, threads), seconds(through_loader, folder, threads)]
+        if pair >= 0:
             rows.append((*times, megabytes()))
             print(f"bare {times[0]:.2f} s, loader {times[1]:.2f} s, {rows[-1][2]} MB", flush=True)
     slow, fast = (np.array([row[i] for row in rows]) for i in (1, 0))
     return {
-        "bare Pillow, files/s": [round(q) for q in quartiles(turn / fast)],
-        "loader, files/s": [round(q) for q in quartiles(turn / slow)],
+        "bare Pillow, files/s": [round(q) for q in quartiles(n / fast)],
+        "loader, files/s": [round(q) for q in quartiles(n / slow)],
         "loader over bare Pillow": [round(q, 3) for q in quartiles(fast / slow)],
         "pairs": len(rows),
         "resident MB after each turn": [row[2] and round(row[2]) for row in rows],
@@ -106,8 +103,7 @@ def measure(folder: datasets.ImageFolder, turn: int, pairs: int, threads: int) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--count", type=int, default=20_000, help="how many JPEGs")
-    parser.add_argument("--turn", type=int, default=40 * BATCH, help="files in a turn")
-    parser.add_argument("--pairs", type=int, default=8, help="turns of each, through all files")
+    parser.add_argument("--pairs", type=int, default=7, help="turns of each")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "loader.json")
     arguments = parser.parse_args()
@@ -117,11 +113,11 @@ def main() -> None:
         make_pictures(Path(root), arguments.count)
         folder = datasets.ImageFolder(root, transform=steps)
         load_before = os.getloadavg()
-        found = measure(folder, arguments.turn, arguments.pairs, arguments.threads)
+        found = measure(folder, arguments.pairs, arguments.threads)
     result = {
         "command": "python benchmarks/" + " ".join([Path(__file__).name, *sys.argv[1:]]),
         "what": f"{arguments.count} JPEGs of 200×150 to {SIDE}×{SIDE}, {arguments.threads} threads "
-        f"each; turns of {arguments.turn} files, alternating; [lower quartile, median, upper]",
+        "each, in turn; [lower quartile, median, upper]",
         "machine": machine(),
         "load before and after": [round(load_before[0], 1), round(os.getloadavg()[0], 1)],
         **found,

@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 from minicnn.datasets import sample_photo
 from minicnn.errors import DataError
 from minicnn.io.image import as_array, load_rgb, open_image, quiet
+from minicnn.io.pixels import rgb_words
 
 HALF = np.zeros((6, 8), np.uint8)
 HALF[:, 4:] = 255
@@ -278,7 +279,7 @@ def test_an_unreadable_file(tmp_path, monkeypatch):
         def fail(*args, **kwargs):
             raise error
 
-        monkeypatch.setattr("io.FileIO", fail)
+        monkeypatch.setattr("os.open", fail)
 
     failing(PermissionError(13, "Permission denied"))
     refused(tmp_path / "a.png", "permission denied")
@@ -311,3 +312,51 @@ def test_quiet_hides_pillows_warnings_alone():
             with pytest.raises(UserWarning):
                 warnings.warn_explicit("mine", UserWarning, "x.py", 1, module="mine")
     assert logging.getLogger("PIL.TiffImagePlugin").isEnabledFor(logging.ERROR)
+
+
+# ---------------------------------------------------------------------------------- memory shown
+
+
+def colourful(height, width):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (150, 200), (2100, 2100)])
+def test_words_of_an_image_are_its_colours(size):
+    colours = colourful(*size)  # the last one's 17.6 MB are in several pieces
+    words = rgb_words(Image.fromarray(colours))
+    assert (words.shape, words.dtype) == ((*size, 4), np.uint8)
+    np.testing.assert_array_equal(words[..., :3], colours)
+    with pytest.raises(ValueError, match="read-only"):
+        words[0, 0, 0] = 1
+
+
+def test_words_are_no_copy_and_outlive_the_image():
+    image = Image.new("RGB", (40, 30), (1, 2, 3))
+    words = rgb_words(image)
+    image.putpixel((7, 4), (50, 60, 70))
+    assert words[4, 7, :3].tolist() == [50, 60, 70]
+    del image
+    others = [Image.new("RGB", (40, 30), (9, 9, 9)) for _ in range(50)]
+    assert words[0, 0, :3].tolist() == [1, 2, 3]
+    assert len(others) == 50
+
+
+def test_words_where_pillow_lends_no_memory(monkeypatch):
+    class Old:
+        """An image of a Pillow without the Arrow interface."""
+
+        def __init__(self, image):
+            self.height, self.width = image.height, image.width
+            self.load, self.tobytes, self.im = image.load, image.tobytes, None
+
+    colours = colourful(6, 4)
+    words = rgb_words(Old(Image.fromarray(colours)))
+    np.testing.assert_array_equal(words[..., :3], colours)
+
+
+def test_a_picture_turned_by_its_xmp_notes_alone(tmp_path):
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>6</tiff:Orientation></x:xmpmeta>'
+    Image.fromarray(colourful(20, 30)).save(tmp_path / "a.jpg", xmp=xmp)
+    assert load_rgb(tmp_path / "a.jpg").size == (20, 30)

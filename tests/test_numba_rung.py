@@ -286,3 +286,14 @@ def test_warm_compiles_what_training_needs(dtype):
         step=1, lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, decoupled=True,
     )  # fmt: skip
     assert [len(k.compiled.signatures) for k in kernels] == before
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("depth", [3, 4])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_bytes_become_the_quotients_by_255_to_the_bit(dtype, depth, channels):
+    pixels = np.repeat(np.arange(256, dtype=np.uint8), depth).reshape(16, 16, depth)
+    want = np.broadcast_to(
+        np.arange(256).reshape(16, 16).astype(dtype) / dtype(255), (channels, 16, 16)
+    )
+    np.testing.assert_array_equal(cpu.unit_planes(pixels, channels, dtype), want)

@@ -29,6 +29,7 @@ COMMON = ("JPEG", "PNG", "GIF", "BMP", "PPM")
 OTHERS = ("WEBP", "TIFF", "AVIF", "JPEG2000", "MPO", "DIB")
 
 _ORIENTATION = 0x0112  # EXIF's tag for how the camera was held
+_NOTES = {"exif", "xmp"}  # where a JPEG may have it
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
@@ -42,7 +43,6 @@ def open_image(path: Path) -> Any:
             short or damaged, or of more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
         OSError, MemoryError: the system has no more files or memory to give.
     """
-    require_content(path)
     try:
         with _opened(path) as file:
             return _without_transparency(_decode(file, path))
@@ -109,6 +109,10 @@ def require_content(path: Path) -> None:
         found = os.stat(path)
     except (OSError, ValueError) as error:
         raise _refusal(path, error) from None
+    _require_bytes(path, found)
+
+
+def _require_bytes(path: Path, found: os.stat_result) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise DataError(f"{path} is a folder. Name the image files in it.")
     if not stat.S_ISREG(found.st_mode):
@@ -127,13 +131,28 @@ def is_shortage(error: BaseException) -> bool:
 
 SMALL = 1 << 22  # bytes: most photographs; read at once, which takes fewer calls of the system
 
+# Not to wait where a pipe has no writer. What the system lacks of these flags is not needed there.
+_TO_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
 
 def _opened(path: Path) -> io.BufferedIOBase:
-    """The file, in memory if it is small; either never gives more than it has."""
-    with io.FileIO(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size <= SMALL:
-            return io.BytesIO(file.read(size))
+    """The file, in memory if it is small; either never gives more than it has.
+
+    Each call of the system lets another thread have Python's lock, which a loader's thread then
+    waits for: so there are four of them, open, fstat, read and close.
+    """
+    try:
+        file = os.open(path, _TO_READ)
+    except OSError:
+        require_content(path)  # it knows what is wrong, if it is the folder's entry
+        raise
+    try:
+        found = os.fstat(file)
+        _require_bytes(path, found)
+        if found.st_size <= SMALL:
+            return io.BytesIO(os.read(file, found.st_size))
+    finally:
+        os.close(file)
     return _File(path)
 
 
@@ -190,6 +209,8 @@ def _upright(image: Any) -> Any:
 
 def orientation(image: Any) -> int:
     """EXIF's orientation, 1 to 8; 1 (upright) where there is none that can be read."""
+    if image.format == "JPEG" and not _NOTES & image.info.keys():
+        return 1
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # a picture with damaged notes is still a picture
