@@ -8,8 +8,9 @@ In a test, the whole rung:
 or one kernel:      _cuda.launch("pool", "max_pool2d", grid, block, x, y, ...)
 or under @given:    with _cuda.use_driver(HostDriver(seed=2)): ...
 
-`seed` is the order of threads and blocks: 0 ascending, 1 descending, others at random. A kernel
-whose bits differ between seeds lacks a barrier. `HostDriver(mutate=[("pool.cu", old, new)])`
+`seed` is the order of threads and blocks: 0 ascending, all warps side by side; 1 descending, others
+at random, each warp ahead of the next as far as barriers let it. A kernel whose bits differ between
+seeds lacks a barrier. `HostDriver(mutate=[("pool.cu", old, new)])`
 plants a mistake: it changes a source's text, where `old` must occur, before it is compiled.
 
 A kernel that does what CUDA leaves undefined raises KernelFault in one line: an array left on
@@ -54,7 +55,7 @@ CHECKS = (
 )
 ASAN = ("-fsanitize=address", "-DHOST_ASAN", "-g")
 _EXTERN_SHARED = re.compile(
-    r"extern\s+__shared__\s+((?:__align__\(\d+\)\s+)?)([\w ]+?)\s+(\w+)\s*\[\s*\]\s*;"
+    r"extern\s+__shared__\s+(?:__align__\(\d+\)\s+)?([\w ]+?)\s+(\w+)\s*\[\s*\]\s*;"
 )
 _running = threading.Lock()
 
@@ -187,7 +188,7 @@ class _Frames:
 
 def _host_text(text: str) -> str:
     """CUDA's text, but for what no macro can express: an array without a size, made at launch."""
-    return _EXTERN_SHARED.sub(r"\2 *const \3 = (\2 *)host_dynamic_shared();", text)
+    return _EXTERN_SHARED.sub(r"static const HostShared<\1> \2;", text)
 
 
 def _compile(flags: tuple[str, ...], source: Path) -> bytes:

@@ -5,6 +5,7 @@
 // threads and blocks is shuffled by a seed: a missing barrier gives another result. Arrays lie
 // against pages that may not be touched. A barrier that not all threads reach, and warp operations
 // whose lanes are missing, are errors with their line.
+#include <algorithm>
 #include <csetjmp>
 #include <csignal>
 #include <cstdarg>
@@ -218,25 +219,47 @@ void order(std::vector<int> &places, unsigned seed) {
         for (int i = n - 1; i > 0; --i) std::swap(places[i], places[below(i + 1)]);
 }
 
-void run_block(unsigned seed, std::vector<int> &places) {
+// The threads in the order of the seed. With seed 0 all warps go on side by side; with others each
+// runs ahead of the next as far as the barriers let it.
+std::vector<std::vector<int>> groups(unsigned seed) {
+    std::vector<int> warps(seed ? (count + 31) / 32 : 1);
+    order(warps, seed);
+    std::vector<std::vector<int>> found;
+    for (int warp : warps) {
+        const int first = seed ? warp * 32 : 0, last = seed ? std::min(first + 32, count) : count;
+        found.emplace_back(last - first);
+        order(found.back(), seed);
+        for (int &t : found.back()) t += first;
+    }
+    return found;
+}
+
+// Run these threads until each waits at __syncthreads or has ended. Returns how many ended.
+int run_group(const std::vector<int> &members) {
+    int ended = 0;
+    for (bool going = true; going;) {
+        going = false;
+        for (int t : members)
+            if (threads[t].state == READY) {
+                resume(t);
+                ended += threads[t].state == DONE;
+                going = true;
+            }
+        for (int t : members)
+            if (threads[t].state == IN_WARP) going |= release_warp(t);
+    }
+    return ended;
+}
+
+void run_block(unsigned seed) {
     for (int t = 0; t < count; ++t) {
         const unsigned x = blockDim.x, y = blockDim.y;
         threads[t] = {{t % x, t / x % y, t / x / y}, READY, 0, 0, nullptr, 0, -1};
     }
-    for (int alive = count; alive;) {
-        bool progress = false;
-        for (int t : places)
-            if (threads[t].state == READY) {
-                resume(t);
-                alive -= threads[t].state == DONE;
-                progress = true;
-            }
+    for (int alive = count;;) {
+        for (const std::vector<int> &members : groups(seed)) alive -= run_group(members);
         if (!alive) break;
-        for (int t = 0; t < count; ++t)
-            if (threads[t].state == IN_WARP) progress |= release_warp(t);
-        progress |= release_barrier();
-        if (!progress) describe_deadlock();
-        if (seed > 1) order(places, seed);
+        if (!release_barrier()) describe_deadlock();
     }
 }
 
@@ -368,8 +391,7 @@ int host_run(void (*kernel)(void **), void **args, const unsigned *sizes, void *
 #endif
     volatile int failed = 1;
     if (!sigsetjmp(escape, 1)) {
-        std::vector<int> places(count), rows(gridDim.x);
-        order(places, seed);
+        std::vector<int> rows(gridDim.x);
         order(rows, seed);
         for (unsigned z = 0; z < gridDim.z; ++z)
             for (unsigned y = 0; y < gridDim.y; ++y)
@@ -377,7 +399,7 @@ int host_run(void (*kernel)(void **), void **args, const unsigned *sizes, void *
                     blockIdx = {(unsigned)x, y, z};
                     if (shared_size) std::memset(shared, POISON, shared_size);
                     std::memset(dynamic_start, POISON, dynamic_shared + DYNAMIC - dynamic_start);
-                    run_block(seed, places);
+                    run_block(seed);
                 }
         failed = 0;
     }

@@ -34,6 +34,12 @@ int host_run(void (*kernel)(void **), void **args, const unsigned *sizes, void *
              size_t shared_size, size_t dynamic_size, unsigned seed, char *message, size_t room);
 }
 
+// What `extern __shared__ T name[];` becomes: a pointer that is only known at the launch.
+template <class T> struct HostShared {
+    HostShared() = default;
+    operator T *() const { return static_cast<T *>(host_dynamic_shared()); }
+};
+
 constexpr int warpSize = 32;
 constexpr size_t HOST_LANE = 64;  // bytes that a lane may pass to the others of its warp
 

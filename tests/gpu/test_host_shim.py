@@ -24,6 +24,9 @@ RIGHT = {  # body: y for x = 0, 1, ..., 63
     "extern __shared__ float s[]; s[t] = x[t]; __syncthreads(); y[t] = s[63 - t];": (
         lambda x: x[::-1]
     ),
+    "all[t] = x[t]; __syncthreads(); float *s = all; y[t] = *(all + 63 - t) + s[0];": (
+        lambda x: x[::-1]
+    ),
     "__shared__ float s[2]; if (t < 2) s[t] = t + 5; __syncthreads(); y[t] = s[t % 2];": (
         lambda x: 5 + x % 2
     ),
@@ -89,6 +92,9 @@ RACES = (
     "__shared__ float s[64]; s[t] = x[t]; y[t] = s[63 - t];",
     "__shared__ float s[64]; s[t] = x[t]; __syncthreads(); y[t] = s[(t + 1) % 64]; s[t] = 0;",
     "__shared__ float s; s = x[t]; __syncthreads(); y[t] = s;",  # who was the last to write?
+    # a warp that is a shuffle ahead of the other
+    "__shared__ float s; if (t == 0) s = 5; __syncthreads(); float v = __shfl_sync(~0u, s, 3);\n"
+    "v = __shfl_sync(~0u, v, 4); if (t == 0) s = 7; y[t] = v;",
 )
 
 
@@ -101,7 +107,7 @@ def bodies() -> _source.Source:
         f"const int t = threadIdx.x;\n{body}\n}}\n"
         for i, body in enumerate(texts)
     )
-    return _source.parsed("shim.cu", "".join(kernels))
+    return _source.parsed("shim.cu", "extern __shared__ float all[];\n" + "".join(kernels))
 
 
 def run(body: str, seed: int = 0, shared: int = 4 * THREADS) -> np.ndarray:
