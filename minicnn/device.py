@@ -113,7 +113,7 @@ def to_device(array: Array, where: Any) -> Array:
     if on_gpu(array) and array.device.id == index:
         return array
     with cupy.cuda.Device(index):
-        return cupy.asarray(array)
+        return array.copy() if on_gpu(array) else cupy.asarray(array)
 
 
 def host(array: Array) -> np.ndarray:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import difflib
-import importlib.util
 import os
 import platform
 import sys
@@ -29,6 +28,10 @@ _VECTORS = (
     ("neon", 128, "NEON"),
     ("fp-armv8", 128, "NEON"),
 )
+_MISSING = "not installed"
+# CuPy's packages, and the CUDA that each is built for.
+_CUPYS = {"cupy-cuda11x": 11, "cupy-cuda12x": 12, "cupy-cuda13x": 13}
+_OLDEST_DRIVER = 12000  # CuPy 14 is built for CUDA 12 and 13
 # What minicnn itself reads from the environment.
 KNOWN = (
     "MINICNN_BACKEND", "MINICNN_NUM_THREADS", "MINICNN_CACHE_DIR", "MINICNN_DATA_DIR",
@@ -83,7 +86,13 @@ def gpu() -> Facts:
     found, reason = _nvidia()
     if not found:
         return {"found": f"none: {reason}"}
-    return {"found": "; ".join(found), "used": _why_no_cupy() or "with --backend cupy"}
+    speaks = _driver_speaks()
+    reason = _why_unused(speaks)
+    return {
+        "found": "; ".join(found),
+        "driver": f"for CUDA {_dotted(speaks)} and older" if speaks else "of unknown version",
+        "used": f"no: {reason}" if reason else f'with --device cuda or .to("cuda"), by {_cupy()}',
+    }
 
 
 def caches() -> Facts:
@@ -207,7 +216,7 @@ def _version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return "not installed"
+        return _MISSING
 
 
 def _blas() -> str:
@@ -259,7 +268,9 @@ def _nvidia() -> tuple[list[str], str]:
     try:
         driver = ctypes.CDLL(library)
     except OSError:
-        return [], f"no NVIDIA driver ({library} is not there)"
+        return [], (
+            f"no NVIDIA driver ({library} is not there). For an NVIDIA GPU, install its driver"
+        )
     code = driver.cuInit(0)
     if code:
         return [], f"the NVIDIA driver refuses (cuInit: error {code}). See what nvidia-smi says"
@@ -279,15 +290,57 @@ def _devices(driver: Any, count: int) -> Iterator[str]:
         yield f"{name.value.decode(errors='replace')}, {_size(memory.value)}"
 
 
-def _why_no_cupy() -> str:
-    """Why the GPU computes nothing here; "" if it does."""
-    from minicnn.kernels import available_backends
+def _driver_speaks() -> int:
+    """The newest CUDA that the driver knows, 12020 for 12.2; 0 if it does not say."""
+    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    version = ctypes.c_int()
+    try:
+        ctypes.CDLL(library).cuDriverGetVersion(ctypes.byref(version))
+    except (OSError, AttributeError):
+        return 0
+    return version.value
 
-    if "cupy" not in available_backends():
-        return "no: this version of minicnn computes on the CPU only"
-    if importlib.util.find_spec("cupy") is None:
-        return "no: CuPy is not installed. pip install 'minicnn-engine[gpu]'"
-    return ""
+
+def _why_unused(speaks: int) -> str:
+    """Why minicnn does not compute on the GPU that is there, and what mends it; "" if it does."""
+    from minicnn.kernels import why_no_gpu
+
+    if 0 < speaks < _OLDEST_DRIVER:
+        return (
+            f"the driver is for CUDA {_dotted(speaks)}, and CuPy needs "
+            f"{_dotted(_OLDEST_DRIVER)}. Install a newer NVIDIA driver"
+        )
+    made_for = {name: major for name, major in _CUPYS.items() if _version(name) != _MISSING}
+    if len(made_for) > 1:
+        names = " ".join(made_for)
+        extra = _extra(speaks)
+        return (
+            f"CuPy is installed {len(made_for)} times, which spoils it. "
+            f"pip uninstall {names}, then pip install 'minicnn-engine[{extra}]'"
+        )
+    for name, major in made_for.items():
+        if speaks and major > speaks // 1000:
+            return (
+                f"the driver is for CUDA {_dotted(speaks)}, but {name} is for CUDA {major}. "
+                f"pip uninstall {name}, then pip install 'minicnn-engine[{_extra(speaks)}]'"
+            )
+    return why_no_gpu().replace("minicnn-engine[gpu]", f"minicnn-engine[{_extra(speaks)}]")
+
+
+def _extra(speaks: int) -> str:
+    """Which of our extras fits a driver: what is installed already, else the one for CUDA 12."""
+    has_13 = _version("cupy-cuda13x") != _MISSING and _version("cupy-cuda12x") == _MISSING
+    return "gpu-cuda13" if has_13 and speaks >= 13000 else "gpu"
+
+
+def _cupy() -> str:
+    names = [name for name in _CUPYS if _version(name) != _MISSING] or ["cupy"]
+    return f"{names[0]} {_version(names[0])}"
+
+
+def _dotted(version: int) -> str:
+    """12020 as "12.2"."""
+    return f"{version // 1000}.{version % 1000 // 10}"
 
 
 def _bytes_in(folder: Path) -> int:

@@ -369,7 +369,7 @@ def save(figure: Any, path: str | os.PathLike[str] | None) -> Any:
 
 def _array(value: Any) -> np.ndarray:
     """A tensor, array or list as a NumPy array."""
-    return value.detach().numpy() if hasattr(value, "detach") else np.asarray(value)
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
 
 
 def _record(model: Any, x: Tensor, layer: str) -> np.ndarray:
@@ -386,7 +386,7 @@ def _record(model: Any, x: Tensor, layer: str) -> np.ndarray:
     )
     try:
         with evaluating(model), autograd.no_grad():
-            model(x)
+            model(x.to(next((p.device for p in model.parameters()), x.device)))
     finally:
         handle.remove()
     if not found:

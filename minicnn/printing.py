@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import Variable
-from minicnn.device import beside, device_of, host
+from minicnn.device import beside, computing_on, device_of, host
 from minicnn.dtypes import bool_, get_default_dtype, int64
 from minicnn.kernels import on_gpu
 
@@ -41,7 +41,8 @@ def tensor_text(x: Variable, prefix: str = "tensor(") -> str:
             suffixes.append(f"size={array.shape}")
     else:
         summarize = array.size > _options["threshold"]
-        shown = host(_corners(array) if summarize else array)
+        with computing_on(array):
+            shown = host(_corners(array) if summarize else array)
         write, width = _style(shown)
         body = _block(array if summarize else shown, len(prefix), write, width, summarize)
     if on_gpu(array):

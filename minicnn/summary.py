@@ -243,8 +243,18 @@ def _first_shape(output: Any) -> tuple[int, ...]:
 
 @contextmanager
 def _left_as_found(model: Any) -> Iterator[None]:
-    """The model in eval mode; afterwards its flags, buffers and the random state as before."""
+    """The model in eval mode; afterwards its flags, buffers and the random state as before.
+
+    A model on a GPU has arrays of the same shapes on the CPU meanwhile, which nobody writes.
+    """
     flags = [(module, module.training) for module in model.modules()]
+    elsewhere = [
+        (tensor, tensor.array)
+        for tensor in (*model.parameters(), *model.buffers())
+        if tensor.is_cuda
+    ]
+    for tensor, array in elsewhere:
+        tensor.array = np.zeros(array.shape, array.dtype)
     buffers = [
         (module, name, buffer, buffer.array.copy())
         for module in model.modules()
@@ -261,6 +271,8 @@ def _left_as_found(model: Any) -> Iterator[None]:
         for module, name, buffer, values in buffers:
             module._buffers[name] = buffer
             buffer.array[...] = values
+        for tensor, array in elsewhere:
+            tensor.array = array
         random.set_rng_state(rng)
 
 

@@ -11,15 +11,15 @@ import numpy as np
 
 from minicnn import autograd, dtypes
 from minicnn.autograd import Variable
+from minicnn.device import computing_on, device_of, is_device
 from minicnn.device import device as Device
-from minicnn.device import device_of, is_device
 from minicnn.errors import AutogradError, DtypeError, ShapeError
 from minicnn.kernels import on_gpu
 from minicnn.methods.arithmetic import Arithmetic
 from minicnn.methods.inplace import InPlace
 from minicnn.methods.reduction import Reduction
 from minicnn.methods.shaping import Shaping
-from minicnn.ops import elementwise, shaping
+from minicnn.ops import elementwise, moving, shaping
 from minicnn.printing import tensor_text
 
 
@@ -227,7 +227,8 @@ class Tensor(Arithmetic, Reduction, Shaping, InPlace):
     def __deepcopy__(self, memo: dict) -> Tensor:
         if not self.is_leaf:
             raise AutogradError("deepcopy: only leaf tensors can be copied. Use .detach().clone().")
-        copy = type(self)(self.array.copy())
+        with computing_on(self.array):
+            copy = type(self)(self.array.copy())
         copy._requires_grad = self._requires_grad
         copy.grad = None if self.grad is None else self.grad.detach().clone()
         memo[id(self)] = copy
@@ -264,7 +265,7 @@ class Tensor(Arithmetic, Reduction, Shaping, InPlace):
             elif arg is not None and not isinstance(arg, bool):  # booleans: non_blocking, copy
                 dtype = arg
         result = self if dtype is None else elementwise.cast(self, dtype)
-        result = result if device is None else elementwise.move(result, device)
+        result = result if device is None else moving.move(result, device)
         return result.clone() if copy and result is self else result
 
     def type(self, dtype: Any = None) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from minicnn import nn, no_grad
 from minicnn.cli import runs, sources
-from minicnn.cli.options import Page, compute_with, computing, option
+from minicnn.cli.options import Page, compute_with, computing, device_for, on_device, option
 from minicnn.cli.progress import facts
 from minicnn.cli.sources import SPLITS
 from minicnn.data import DataLoader
@@ -46,6 +46,7 @@ from minicnn.training import predicted_classes
     unless="256",
 )
 @computing
+@on_device
 def command(
     run: Path | None,
     split: str | None,
@@ -53,6 +54,7 @@ def command(
     batch_size: int,
     backend: str | None,
     threads: int | None,
+    device: str,
 ) -> None:
     """Loss, accuracy and confusion matrix of a trained network.
 
@@ -64,7 +66,9 @@ def command(
     minicnn evaluate runs/cats-vs-dogs/last.safetensors --split test
     """
     compute_with(backend, threads)
+    where = device_for(device, backend)
     trained = runs.load_trained(run)
+    trained.model.to(where)
     source = trained.source(data)
     found = {part: source.part(part) for part in ([split] if split else SPLITS[1:])}
     parts = {part: images for part, images in found.items() if images is not None}
@@ -97,9 +101,10 @@ def answers(model: Any, images: Any, batch_size: int) -> tuple[np.ndarray, np.nd
     """The loss of each image in order, float64, and the class predicted for it."""
     criterion = nn.CrossEntropyLoss(reduction="none")
     losses, guessed = [], []
+    where = next(model.parameters()).device
     with no_grad():
         for x, labels in DataLoader(images, batch_size=batch_size):
-            logits = model(x)
+            logits = model(x.to(where)).cpu()
             losses.append(criterion(logits, labels).numpy())
             guessed.append(predicted_classes(logits.numpy()))
     return np.concatenate(losses).astype(np.float64), np.concatenate(guessed)

@@ -11,12 +11,14 @@ import click
 import numpy as np
 
 import minicnn
-from minicnn import Trainer, io, models, nn, random
+from minicnn import Trainer, cuda, io, models, nn, random
 from minicnn.cli import runs, sources
 from minicnn.cli.compiling import Compiling
 from minicnn.cli.progress import EpochTable, facts
 from minicnn.cli.runs import Settings
 from minicnn.data import DataLoader, Subset
+from minicnn.device import CPU
+from minicnn.device import device as Device
 from minicnn.kernels import threads
 from minicnn.training.checkpoints import BEST, INTERRUPTED, LAST, RUN
 
@@ -39,8 +41,10 @@ WRITTEN = {
 class Job:
     """One training with its data: set up, announced, run and concluded."""
 
-    def __init__(self, settings: Settings, workers: int | None = None) -> None:
-        self.settings = settings
+    def __init__(
+        self, settings: Settings, workers: int | None = None, device: Device = CPU
+    ) -> None:
+        self.settings, self.device = settings, device
         source = settings.source
         part = runs.training_part(settings)
         # Built-in images of their own size lie in memory: threads would get in each other's way.
@@ -54,7 +58,7 @@ class Job:
         self.size = (size[0], size[1], size[2])
 
         minicnn.manual_seed(settings.seed)
-        model = self.new_model()
+        model = self.new_model().to(device)
         self.train_loader = DataLoader(
             part, batch_size=settings.batch_size, shuffle=True, num_workers=self.workers
         )
@@ -102,7 +106,7 @@ class Job:
 
         It leaves no trace: random numbers go on as if it had not been.
         """
-        if self.settings.backend != "numba":
+        if self.settings.backend != "numba" or self.device.type != "cpu":
             return
         before = random.get_rng_state()
         with Compiling("compiling the CPU kernels, once for this machine"):
@@ -128,7 +132,7 @@ class Job:
             training=f"{s.optimizer}, learning rate {s.lr:g}, batches of {s.batch_size}, "
             + ("random flips, " if s.flip else "")
             + f"seed {s.seed}",
-            backend=f"{s.backend}, {plural(threads.get_num_threads(), 'thread')}",
+            backend=on_what(self.device, s.backend),
             folder=out,
         )
         if checkpoint is not None:
@@ -161,7 +165,7 @@ class Job:
         best = int(np.argmax(accuracies))
         model = models.load(out / BEST)
         shown = self.validation if self.test is None else self.test
-        logits = Trainer(model, None, None).predict(self.reading(shown))
+        logits = Trainer(model, None, None, device=self.device).predict(self.reading(shown))
         labels = sources.labels_of(shown)
         right = int((logits.argmax(axis=1) == labels).sum())
         if pictures:
@@ -187,6 +191,13 @@ class Job:
         list_files(out)
         facts(next=f"minicnn evaluate {out}")
         click.echo(f"{'':<10}minicnn predict --run {out} IMAGE...")
+
+
+def on_what(device: Device, backend: str) -> str:
+    """Which rung computes, and on what."""
+    if device.type == "cuda":
+        return f"{'numpy' if backend == 'numpy' else 'cupy'} on {cuda.get_device_name(device)}"
+    return f"{backend}, {plural(threads.get_num_threads(), 'thread')}"
 
 
 def plural(count: int, noun: str) -> str:

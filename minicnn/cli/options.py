@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+from minicnn.device import chosen_device
+from minicnn.device import device as Device
+from minicnn.errors import ArgumentError
 from minicnn.kernels import threads, use_backend
 
 RUNGS = ("loops", "numpy", "numba", "cupy")
@@ -68,6 +71,28 @@ def computing(command: Callable[..., Any]) -> Callable[..., Any]:
         help="loops, numpy, numba or cupy.",
         unless="numba",
     )(command)
+
+
+def on_device(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --device; the command asks `device_for` what it means here."""
+    return option(
+        "--device",
+        default="auto",
+        metavar="WHERE",
+        section="On what",
+        help="cpu, cuda, cuda:1 …, or auto.",
+        unless="auto: the GPU if there is one",
+    )(command)
+
+
+def device_for(where: str, backend: str | None) -> Device:
+    """The device that --device means. Raises ArgumentError with the reason if it is not there."""
+    found = chosen_device(where)
+    if backend == "cupy" and found.type == "cpu":
+        raise ArgumentError(
+            f"--device {where}: the backend cupy computes on a GPU. Leave one of the two out."
+        )
+    return found
 
 
 def compute_with(backend: str | None, count: int | None) -> None:

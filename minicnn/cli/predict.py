@@ -10,7 +10,7 @@ import numpy as np
 from minicnn import from_numpy, no_grad
 from minicnn.cli import runs
 from minicnn.cli.app import say_error
-from minicnn.cli.options import Page, compute_with, computing, option
+from minicnn.cli.options import Page, compute_with, computing, device_for, on_device, option
 from minicnn.errors import DataError
 from minicnn.io.image import as_array, open_image, quiet
 from minicnn.training import probabilities
@@ -34,6 +34,7 @@ from minicnn.training import probabilities
     unless="where the border is lighter than the middle",
 )
 @computing
+@on_device
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -42,6 +43,7 @@ def command(
     invert: bool | None,
     backend: str | None,
     threads: int | None,
+    device: str,
 ) -> None:
     """Which class is in each image, and how sure the network is.
 
@@ -56,7 +58,9 @@ def command(
     minicnn predict --run runs/cats-vs-dogs --no-invert *.png
     """
     compute_with(backend, threads)
+    where = device_for(device, backend)
     trained = runs.load_trained(run)
+    trained.model.to(where)
     width = min(max(map(len, images)), 44)
     failed = 0
     for path in images:
@@ -68,7 +72,7 @@ def command(
             failed += 1
             continue
         with no_grad():
-            logits = trained.model(from_numpy(pixels[None])).numpy()
+            logits = trained.model(from_numpy(pixels[None]).to(where)).cpu().numpy()
         name, sure = answer(logits, trained)
         note = "   (inverted)" if inverted else ""
         click.echo(f"{path:<{width}}  {name:<8} {sure:>6.1%}{note}")

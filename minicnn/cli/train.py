@@ -11,7 +11,16 @@ import click
 from minicnn import io, models
 from minicnn.cli import runs
 from minicnn.cli.job import WRITTEN, Job
-from minicnn.cli.options import Finite, Page, compute_with, computing, given, option
+from minicnn.cli.options import (
+    Finite,
+    Page,
+    compute_with,
+    computing,
+    device_for,
+    given,
+    on_device,
+    option,
+)
 from minicnn.cli.runs import Settings
 from minicnn.cli.sources import has_damaged, settled_name
 from minicnn.errors import ArgumentError
@@ -117,6 +126,7 @@ FIXED = [field.name for field in fields(Settings) if field.name != "epochs"]
     unless="0",
 )
 @computing
+@on_device
 @option(
     "--out",
     type=click.Path(path_type=Path),
@@ -176,7 +186,7 @@ def command(ctx: click.Context, **options: Any) -> None:
         refuse_to_lose(out, checkpoint)
 
     compute_with(settings.backend, options["threads"])
-    job = Job(settings, options["workers"])
+    job = Job(settings, options["workers"], device_for(options["device"], settings.backend))
     if out is None:
         out = runs.claim_folder(Path(settings.data).name or "photographs")
     elif overwrite and checkpoint is None:

@@ -25,11 +25,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from minicnn.device import require_available
+from minicnn.device import CPU, device, require_available, to_device
 from minicnn.errors import ArgumentError, CheckpointError
 from minicnn.io.opening import open_binary
 from minicnn.io.pickles import Machine, Stream, damaged, short
 from minicnn.io.torchobjects import Budget, Rebuilder, Storage, StorageType
+from minicnn.tensor import Tensor
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
@@ -48,7 +49,8 @@ def load_torch(
 
     Args:
         f: a path, or a file open for reading bytes.
-        map_location: tensors come to the CPU; a function or dict, as in PyTorch, changes nothing.
+        map_location: a device for the tensors, wherever they were saved from; without one, or with
+            a function or dict as in PyTorch, they come to the CPU.
         weights_only: True; there is no other way here.
 
     Raises:
@@ -60,8 +62,25 @@ def load_torch(
             "load: weights_only=False would run code from the file. Leave it out, or convert the "
             "file in PyTorch to a state dict: torch.save(model.state_dict(), path)."
         )
+    where = CPU
     if map_location is not None and not callable(map_location) and type(map_location) is not dict:
-        require_available(map_location)
+        where = require_available(map_location)
+    return _moved(_content(f), where)
+
+
+def _moved(value: Any, where: device) -> Any:
+    """What a file held with its tensors on a device: themselves, since nobody else has them yet."""
+    if where == CPU:
+        return value
+    if isinstance(value, Tensor):
+        value.array = to_device(value.array, where)
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            _moved(item, where)
+    return value
+
+
+def _content(f: str | os.PathLike[str] | BinaryIO) -> Any:
     if isinstance(f, str | os.PathLike):
         with open_binary(f) as file:
             return _named(os.fspath(f), file)

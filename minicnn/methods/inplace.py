@@ -10,10 +10,10 @@ import numpy as np
 
 from minicnn import autograd, dtypes, random
 from minicnn.autograd import Variable
-from minicnn.device import beside, computing_on, device_of
+from minicnn.device import beside, common_device, computing_on, device_of
 from minicnn.kernels import namespace
 from minicnn.kernels.errors import ArgumentError, AutogradError, DtypeError, ShapeError
-from minicnn.ops import choice, elementwise, indexing, shaping
+from minicnn.ops import choice, elementwise, indexing, moving, shaping
 
 
 def _drawn(draw: np.ndarray, x: Variable) -> Any:
@@ -44,7 +44,8 @@ class InPlace(Variable):
             )
         self._refuse_read_only(op)
         before = self._shadow() if tracked else self
-        result = compute(before)
+        with computing_on(self.array):
+            result = compute(before)
         if result.array.shape != self.array.shape:
             raise ShapeError(
                 f"{op}: the result has shape {result.array.shape}, which does not fit into "
@@ -64,6 +65,8 @@ class InPlace(Variable):
         if before._requires_grad and tracked and not result._requires_grad:
             # New numbers that came from nowhere: the old ones get the gradient 0.
             result = indexing.setitem(before, Ellipsis, result)
+        if type(self.array) is not np.ndarray or type(result.array) is not np.ndarray:
+            common_device(op, input=self.array, result=result.array)
         with computing_on(self.array):
             self.array[...] = result.array
         self._version.n += 1
@@ -99,7 +102,7 @@ class InPlace(Variable):
     def copy_(self, other: Any) -> Any:
         """Filled with the other tensor's elements, broadcast and cast."""
         source = other if isinstance(other, Variable) else self._new(np.asarray(other))
-        source = elementwise.move(source, device_of(self.array))
+        source = moving.move(source, device_of(self.array))
         return self._replace(
             "copy_", lambda x: elementwise.cast(shaping.expand(source, x.array.shape), x.dtype)
         )

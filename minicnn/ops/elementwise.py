@@ -15,8 +15,9 @@ import numpy as np
 from minicnn import dtypes
 from minicnn.autograd import Function, Variable
 from minicnn.autograd.function import as_array
-from minicnn.device import common_device, computing_on, device_of, require_available, to_device
+from minicnn.device import common_device, computing_on
 from minicnn.kernels.errors import ArgumentError, DtypeError, ShapeError
+from minicnn.ops.moving import on_one_device
 
 
 class CastFunction(Function):
@@ -41,29 +42,6 @@ def cast(x: Variable, dtype: Any) -> Any:
         with np.errstate(all="ignore"), computing_on(x.array):
             return Variable.result_class(x.array.astype(dtype))
     return CastFunction.apply(x, dtype)
-
-
-class MoveFunction(Function):
-    """y = a copy of x in another device's memory; the gradient goes back to x's."""
-
-    @staticmethod
-    def forward(ctx, x, target):
-        ctx.source = device_of(x)
-        return to_device(x, target)
-
-    @staticmethod
-    def backward(ctx, dy):
-        return to_device(dy, ctx.source), None
-
-
-def move(x: Variable, target: Any) -> Any:
-    """`x` on a device: itself if it is there already."""
-    wanted, source = require_available(target), device_of(x.array)
-    if wanted.type == source.type == "cpu" or wanted == source:
-        return x
-    if wanted.type == source.type and to_device(x.array, wanted) is x.array:  # "cuda" is cuda:0
-        return x
-    return MoveFunction.apply(x, wanted)
 
 
 class CloneFunction(Function):
@@ -168,19 +146,8 @@ def operands(
         ) from None
     dtype = (dtypes.float_result_type if floating else dtypes.result_type)(*arrays)
     if both and not type(x) is type(y) is np.ndarray:
-        a, b = _on_one_device(op, a, b)
+        a, b = on_one_device(op, a, b)
     return _as(a, dtype, not compare), _as(b, dtype, not compare)
-
-
-def _on_one_device(op: str, a: Any, b: Any) -> tuple[Any, Any]:
-    """Both on one device: as in PyTorch a CPU tensor without dimensions goes to the other's."""
-    places = device_of(a.array), device_of(b.array)
-    if a.array.ndim == 0 and places[0].type == "cpu":
-        a = move(a, places[1])
-    elif b.array.ndim == 0 and places[1].type == "cpu":
-        b = move(b, places[0])
-    common_device(op, input=a.array, other=b.array)
-    return a, b
 
 
 def _as(x: Any, dtype: np.dtype, wrap: bool) -> Any:
@@ -398,6 +365,8 @@ def _not_differentiable(name: str, compute: Callable, check: Callable | None = N
         if type(x) is np.ndarray or type(y) is np.ndarray:
             with np.errstate(all="ignore"):
                 return Variable.result_class(np.asanyarray(compute(x, y)))
+        if isinstance(a, Variable) and isinstance(b, Variable):
+            common_device(name, input=x, other=y)
         with computing_on(y if x is a else x):
             return Variable.result_class(as_array(compute(x, y)))
 

@@ -10,7 +10,8 @@ from minicnn.autograd import Function, Variable
 from minicnn.device import beside, common_device, computing_on, device_of, host
 from minicnn.kernels import namespace, on_gpu
 from minicnn.kernels.errors import DtypeError, OutOfRangeError, ShapeError
-from minicnn.ops.elementwise import move, unbroadcast
+from minicnn.ops.elementwise import unbroadcast
+from minicnn.ops.moving import move
 from minicnn.ops.shaping import normalize_axis, reshape
 
 

@@ -194,6 +194,7 @@ def describe_run(trainer: Any) -> dict[str, Any]:
         "last": {name: values[-1] for name, values in history.history.items() if values},
         "config": trainer.config,
         "backend": current_backend().name,
+        "device": str(trainer.device),
         "threads": get_num_threads(),
         "versions": {
             "minicnn": metadata.version("minicnn-engine"),

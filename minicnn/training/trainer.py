@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import autograd, data, io, nn, optim
+from minicnn import autograd, io, nn
 from minicnn.creation import from_numpy
+from minicnn.device import CPU, chosen_device, device
 from minicnn.errors import ArgumentError, TrainingError
 from minicnn.tensor import Tensor
 from minicnn.training.callbacks import Callback, CSVLogger, ProgressBar
 from minicnn.training.checkpoints import LAST, ModelCheckpoint
+from minicnn.training.checks import require_batches, require_parts
 from minicnn.training.history import History
 from minicnn.training.interrupt import Interrupt
 from minicnn.training.metrics import Means, Metric, probabilities, resolve
@@ -40,6 +42,8 @@ class Trainer:
         metrics: names or functions, see `minicnn.training.metrics`.
         callbacks: see `minicnn.training.callbacks`.
         config: JSON-able notes kept in checkpoints and run.json, such as class names.
+        device: where to compute: "cuda", "cpu", or "auto" for the GPU if there is one; the model
+            moves there at once, and every batch when its turn comes. None: where the model is.
     """
 
     def __init__(
@@ -51,8 +55,9 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         *,
         config: Mapping[str, Any] | None = None,
+        device: Any = None,
     ) -> None:
-        self.model = model
+        self.model = model if device is None else model.to(chosen_device(device))
         self.optimizer = optimizer
         self.loss = loss
         self.metrics = resolve(metrics)
@@ -106,10 +111,10 @@ class Trainer:
             raise ArgumentError(
                 f"Trainer.fit: epochs must be an integer ≥ 0, got {epochs!r}. Use epochs=10."
             )
-        _require_parts(self.model, self.optimizer, self.loss)
-        _require_batches(train, "training")
+        require_parts(self.model, self.optimizer, self.loss)
+        require_batches(train, "training")
         if validation is not None:
-            _require_batches(validation, "validation")
+            require_batches(validation, "validation")
         self._prepare(train, validation, epochs, out, resume, overwrite, progress)
         try:
             with self._interrupt:
@@ -139,6 +144,7 @@ class Trainer:
         self.model.train()
         means = Means(self.metrics)
         for batch, (images, labels) in enumerate(self.train_loader):
+            images, labels = self._beside_model(images, labels)
             self.optimizer.zero_grad()
             logits = self.model(images)
             loss = self.loss(logits, self._targets(logits, labels))
@@ -146,7 +152,7 @@ class Trainer:
             loss.backward()
             self.optimizer.step()
 
-            means.add(loss.item(), logits.detach().numpy(), labels.numpy())
+            means.add(loss.item(), logits.detach().cpu().numpy(), labels.cpu().numpy())
             self.images_seen = means.samples
             self._tell("on_train_batch_end", batch, means.result())
             if self._interrupt:
@@ -164,14 +170,15 @@ class Trainer:
         """{"loss": …, "accuracy": …} over all batches, in eval mode, without gradients."""
         if not callable(self.loss):
             raise ArgumentError("Trainer.evaluate: no loss was given. Use nn.CrossEntropyLoss().")
-        _require_batches(loader, "evaluation")
+        require_batches(loader, "evaluation")
         means = Means(self.metrics)
         with evaluating(self.model):
-            for images, labels in loader:
+            for batch in loader:
+                images, labels = self._beside_model(*batch)
                 logits = self.model(images)
                 loss = self.loss(logits, self._targets(logits, labels))
                 self._require_number(loss.item(), means.samples, images)
-                means.add(loss.item(), logits.numpy(), labels.numpy())
+                means.add(loss.item(), logits.cpu().numpy(), labels.cpu().numpy())
                 if self._interrupt:
                     break
         if means.samples == 0:
@@ -193,7 +200,7 @@ class Trainer:
         with evaluating(self.model):
             for batch in _batches(data, batch_size):
                 images = batch[0] if isinstance(batch, list | tuple) else batch
-                outputs.append(self.model(images).numpy())
+                outputs.append(self.model(*self._beside_model(images)).cpu().numpy())
         if not outputs:
             raise TrainingError("Trainer.predict: no images. Give at least one batch.")
         logits = np.concatenate(outputs)
@@ -280,6 +287,16 @@ class Trainer:
         for callback in self._active:
             getattr(callback, event)(*args)
 
+    @property
+    def device(self) -> device:
+        """Where the model is, and where the batches go."""
+        return next((p.device for p in self.model.parameters()), CPU)
+
+    def _beside_model(self, *batch: Any) -> tuple[Any, ...]:
+        """A batch's tensors where the model is: loaders give them on the CPU."""
+        where = self.device
+        return tuple(x.to(where) if isinstance(x, Tensor) else x for x in batch)
+
     def _targets(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Labels as the loss wants them: one logit is compared with a float of its own shape."""
         if logits.ndim != 2 or logits.shape[1] != 1 or labels.ndim != 1:
@@ -314,7 +331,7 @@ class Trainer:
 
 def _spoilt(images: Any) -> str:
     """What to say if a batch itself is not finite, else ""."""
-    if np.isfinite(images.numpy()).all():
+    if np.isfinite(images.cpu().numpy()).all():
         return ""
     return "Images of this batch hold NaN or infinity: look at the data."
 
@@ -341,50 +358,3 @@ def _batches(data: Any, batch_size: int) -> Iterable[Any]:
     if not isinstance(data, Tensor):
         return data
     return (data[i : i + batch_size] for i in range(0, len(data), batch_size))
-
-
-def _require_parts(model: Any, optimizer: Any, loss: Any) -> None:
-    """An ArgumentError unless these can be trained: the optimizer steps this model's weights."""
-    for what, value, wanted in (
-        ("the model", model, nn.Module),
-        ("the optimizer", optimizer, optim.Optimizer),
-    ):
-        if not isinstance(value, wanted):
-            raise ArgumentError(
-                f"Trainer: {what} must be of minicnn.{'nn' if wanted is nn.Module else 'optim'}, "
-                f"got {type(value).__name__}. "
-                "Use Trainer(model, optim.Adam(model.parameters()), nn.CrossEntropyLoss())."
-            )
-    if not callable(loss):
-        raise ArgumentError(
-            f"Trainer: the loss must be a function of (logits, labels), got {loss!r}. "
-            "Use nn.CrossEntropyLoss()."
-        )
-    ours = {id(p) for p in model.parameters()}
-    stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    if not ours & stepped:
-        raise ArgumentError(
-            "Trainer: the optimizer has none of this model's parameters, so nothing would be "
-            "learned. Make it after the model, of model.parameters()."
-        )
-
-
-def _require_batches(loader: Any, purpose: str) -> None:
-    """Raise if the loader says it has no batches; one without a length is believed."""
-    if isinstance(loader, data.Dataset):
-        raise ArgumentError(
-            f"Trainer: the {purpose} data is a {type(loader).__name__}, which gives single images. "
-            "Give batches: DataLoader(dataset, batch_size=32)."
-        )
-    if not hasattr(loader, "__iter__") and not hasattr(loader, "__getitem__"):
-        raise ArgumentError(
-            f"Trainer: the {purpose} data must give (images, labels) batches, "
-            f"got {type(loader).__name__}. Use a DataLoader."
-        )
-    if not hasattr(loader, "__len__") or len(loader) > 0:
-        return
-    images = len(loader.dataset) if hasattr(loader, "dataset") else 0
-    remedy = "Check the folder or split that it was made from."
-    if images:
-        remedy = f"drop_last=True drops all {images} images: use a batch_size of at most {images}."
-    raise TrainingError(f"Trainer: the {purpose} data has no batches. {remedy}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Iterator
 
+import fake_cupy
 import host_driver
 import pytest
 
+from minicnn import kernels
 from minicnn.kernels.gpu import _cuda
 
 
@@ -18,3 +21,12 @@ def host() -> Iterator[host_driver.HostDriver]:
         pytest.skip(reason)
     with _cuda.use_driver(host_driver.HostDriver()) as driver:
         yield driver
+
+
+@pytest.fixture
+def gpus(monkeypatch) -> Iterator[types.ModuleType]:
+    """Two GPUs that answer. The cupy rung is empty: its kernels' tests are elsewhere."""
+    empty = kernels.Backend("cupy", types.SimpleNamespace())
+    monkeypatch.setitem(kernels._rungs, "cupy", empty)
+    with fake_cupy.installed(devices=2) as cupy:
+        yield cupy

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 IMPLICIT = (
     "Implicit conversion to a NumPy array is not allowed. "
@@ -34,7 +35,7 @@ SIGNATURES = {
 }
 MAKERS = {"array", "asarray", "asanyarray", "ascontiguousarray"}  # these take NumPy arrays
 METHODS = (
-    "all", "any", "argmax", "argmin", "argsort", "astype", "copy", "cumprod", "cumsum", "max",
+    "all", "any", "argmax", "argmin", "argsort", "cumprod", "cumsum", "max",
     "mean", "min", "prod", "ravel", "repeat", "reshape", "round", "searchsorted", "squeeze", "std",
     "sum", "swapaxes", "take", "trace", "transpose", "var", "view",
 )  # fmt: skip
@@ -123,6 +124,15 @@ class ndarray:
 
     def item(self) -> Any:
         return self._memory.item()
+
+    def copy(self) -> ndarray:
+        """On the current GPU, wherever this is."""
+        return ndarray(self._memory.copy())
+
+    def astype(self, dtype: Any, order: str = "K", copy: bool = True) -> ndarray:
+        if not copy and self.dtype == dtype:
+            return self
+        return ndarray(_bare(self).astype(dtype))
 
     def tolist(self) -> Any:
         return self._memory.tolist()
@@ -221,6 +231,8 @@ def function(name: str) -> Callable[..., Any]:
         plain = [_bare(a, numpy_too=is_maker) for a in args]
         named = {k: _bare(v) for k, v in kwargs.items()}
         result = of_numpy(*plain, **named)
+        if name == "broadcast_to":  # CuPy's result may be written to
+            result = as_strided(plain[0], result.shape, result.strides)
         if is_maker and result is plain[0] and isinstance(args[0], np.ndarray):
             result = result.copy()  # from the CPU's memory into the GPU's
         if kwargs.get("out") is not None:
