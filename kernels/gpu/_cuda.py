@@ -42,6 +42,12 @@ _DTYPES = {
     "int": "int32", "unsigned": "uint32", "unsigned int": "uint32",
     "long long": "int64", "unsigned long long": "uint64",
 }  # fmt: skip
+_KINDS = {name: np.dtype(name).type for name in (*_C_NAMES, *_DTYPES.values())}
+_LIMITS = {"bool": (0, 1)} | {
+    name: (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
+    for name, kind in _KINDS.items()
+    if np.issubdtype(kind, np.integer)
+}
 
 
 class Driver(Protocol):
@@ -148,7 +154,7 @@ def launch(
         raise ArgumentError(
             f"{where}: a block of {threads} has more than {_BLOCK_THREADS} threads. Use fewer."
         )
-    if not 0 <= shared <= machine.shared_limit():
+    if shared and not 0 < shared <= machine.shared_limit():
         raise ArgumentError(
             f"{where}: {shared} bytes of shared memory, but a block has {machine.shared_limit()} "
             f"on {machine.arch()}. Use smaller tiles."
@@ -247,13 +253,17 @@ def _array(where: str, machine: Driver, parameter: Parameter, dtype: str, x: Any
 
 
 def _number(where: str, parameter: Parameter, dtype: str, value: Any) -> Any:
-    kind = np.dtype(dtype).type
+    limits = _LIMITS.get(dtype)
     try:
-        if not np.issubdtype(kind, np.floating):
-            if value != int(value):
+        if limits is not None:
+            if type(value) is not int:
+                whole = int(value)
+                if whole != value:
+                    raise ValueError
+                value = whole
+            if not limits[0] <= value <= limits[1]:  # NumPy would wrap some without a word
                 raise ValueError
-            value = int(value)  # NumPy would wrap its own integers without a word
-        return kind(value)
+        return _KINDS[dtype](value)
     except (TypeError, ValueError, OverflowError):
         raise ArgumentError(
             f"{where}: {parameter} is {value!r:.80}, which is no {dtype}. Pass a number that is."

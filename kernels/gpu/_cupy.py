@@ -74,7 +74,9 @@ class CupyDriver:
         return f"sm_{self.cupy.cuda.Device().compute_capability}"
 
     def shared_limit(self) -> int:
-        return self.cupy.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]
+        runtime = self.cupy.cuda.runtime
+        which = runtime.cudaDevAttrMaxSharedMemoryPerBlockOptin
+        return runtime.deviceGetAttribute(which, runtime.getDevice())
 
     def compile(self, source: Source, options: tuple[str, ...]) -> bytes:
         nvrtc = self.cupy.cuda.nvrtc
@@ -83,13 +85,16 @@ class CupyDriver:
     def load(self, code: bytes) -> Any:
         module = self.cupy.cuda.function.Module()
         module.load(code)
-        return module
+        return module, {}  # and its functions, by name, as they are asked for
 
     def launch(
         self, module: Any, kernel: str, parameters: tuple[Parameter, ...],
         grid: Triple, block: Triple, shared: int, args: list[Argument],
     ) -> None:  # fmt: skip
-        function = module.get_function(kernel)
+        module, functions = module
+        function = functions.get(kernel)
+        if function is None:
+            function = functions[kernel] = module.get_function(kernel)
         if shared > _WITHOUT_ASKING:
             driver = self.cupy.cuda.driver
             attribute = driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES

@@ -51,9 +51,9 @@ FLAGS = ("-std=c++17", "-O1", "-fPIC", "-w", "-U_FORTIFY_SOURCE", "-DMINICNN_HOS
 # at an odd address.
 CHECKS = (
     "-fsanitize=bounds,signed-integer-overflow,shift,integer-divide-by-zero,alignment",
-    "-fno-sanitize-recover=all",
+    "-fno-sanitize-recover=undefined",
 )
-ASAN = ("-fsanitize=address", "-DHOST_ASAN", "-g")
+ASAN = ("-fsanitize=address", "-fsanitize-recover=address", "-DHOST_ASAN", "-g")
 _EXTERN_SHARED = re.compile(
     r"extern\s+__shared__\s+(?:__align__\(\d+\)\s+)?([\w ]+?)\s+(\w+)\s*\[\s*\]\s*;"
 )

@@ -19,7 +19,11 @@
 #define __align__(n) __attribute__((aligned(n)))
 // One section holds all shared arrays of a file, so that the runtime can poison them at once.
 // `extern __shared__` is rewritten by host_driver.py before the compiler sees it.
+#ifdef HOST_ASAN  // AddressSanitizer does not watch named sections
+#define __shared__ static
+#else
 #define __shared__ static __attribute__((section("minicnn_shared")))
+#endif
 
 struct uint3 { unsigned x, y, z; };
 using dim3 = uint3;
