@@ -139,19 +139,27 @@ class Product(NamedTuple):
     image: Pair
 
     @property
-    def tile_m(self) -> int:
-        """Rows of a tile of an implicit GEMM: the smallest that holds all filters, if any does."""
-        return next((m for m in (32, 64) if self.filters <= m), 128)
-
-    @property
-    def tiles(self) -> Pair:
-        """Tiles of an implicit GEMM: along the columns, along the filters."""
-        return -(-self.columns // TILE_N), -(-self.filters // self.tile_m)
-
-    @property
     def share(self) -> int:
         """Filters that a thread of the path "tiled" computes."""
         return 1 if self.filters == 1 else 8
+
+
+class Tiling(NamedTuple):
+    """How an implicit GEMM is cut into tiles of m x TILE_N, and the threads of one."""
+
+    m: int
+    along_columns: int
+    along_filters: int
+    threads: int
+
+
+def tiling(path: str, product: Product) -> Tiling:
+    """Return the tiles of the path "implicit" or "tensor": the lowest that hold all filters."""
+    three = path == "tensor" and not allows_tf32()  # products: for them, tiles have half the height
+    heights = (32, 64) if three else (32, 64, 128)
+    m = next((m for m in heights if product.filters <= m), heights[-1])
+    down, across = -(-product.filters // m), -(-product.columns // TILE_N)
+    return Tiling(m, across, down, 256 if m == heights[-1] else 128)
 
 
 def product_of(layer: Layer, grad_of: str = "") -> Product:
@@ -252,10 +260,11 @@ def _fill(path: str, layer: Layer, product: Product, grad_of: str) -> float:
         of_tiles = _of_tiles(rows, TILE_P) * _of_tiles(across, TILE_Q)
         reads = 1 if product.share == 8 else 3 / 16  # 8 products for 3 reads, or 1 for 2
         return reads * of_tiles * _of_tiles(filters, product.share) * _of_gpu(tiles)
-    tiles = product.tiles[0] * product.tiles[1] * repeats
+    tile = tiling(path, product)
+    tiles = tile.along_columns * tile.along_filters * repeats
     if grad_of == "weight":
         tiles *= -(-steps // LENGTH)
-    of_tile = _of_tiles(filters, product.tile_m) * _of_tiles(columns, TILE_N)
+    of_tile = _of_tiles(filters, tile.m) * _of_tiles(columns, TILE_N)
     return of_tile * _of_tiles(steps, TILE_K) * _of_gpu(tiles)
 
 

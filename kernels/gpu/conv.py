@@ -154,12 +154,11 @@ def _weight_grad(path: str, layer: Layer, dy: Array, x: Array) -> Array:
         return dw
     if path == "tiled":
         blocks = -(-product.filters // product.share), layer.w[1]
-        count, length = paths.ranges(layer.x[0], blocks[0] * blocks[1], layer.groups, 1)
+        items, least, step = layer.x[0], 1, 1
     else:
-        blocks = product.tiles
-        count, length = paths.ranges(
-            product.steps, blocks[0] * blocks[1], layer.groups, paths.LENGTH, paths.TILE_K
-        )
+        blocks = paths.tiling(path, product)[1:3]
+        items, least, step = product.steps, paths.LENGTH, paths.TILE_K
+    count, length = paths.ranges(items, blocks[0] * blocks[1], layer.groups, least, step)
     parts = _cuda.empty((count, *layer.w), x.dtype)
     args = dy, x, parts, *layer.numbers(), length
     if path == "tiled":
@@ -181,11 +180,12 @@ def _launch_tiled(
 
 def _launch_gemm(path: str, kernel: str, deep: int, product: Product, *args: Any) -> None:
     """`path` is "implicit" or "tensor"; `deep` is how often the tiles of the product are needed."""
-    defines = {"TILE_M": product.tile_m}
+    tile = paths.tiling(path, product)
+    defines = {"TILE_M": tile.m}
     if path == "tensor":
         defines["PRODUCTS"] = 1 if paths.allows_tf32() else 3
-    block = 256 if product.tile_m > 64 else 128
-    _cuda.launch(f"conv_{path}", kernel, (*product.tiles, deep), block, *args, **defines)
+    grid = tile.along_columns, tile.along_filters, deep
+    _cuda.launch(f"conv_{path}", kernel, grid, tile.threads, *args, **defines)
 
 
 # ------------------------------------------------------------------------------ im2col and cuBLAS

@@ -13,8 +13,8 @@
 //
 // A block computes TILE_M x TILE_N of the result, in rounds of TILE_K steps. A round brings
 // TILE_K*(TILE_M + TILE_N) numbers to shared memory and makes TILE_K*TILE_M*TILE_N multiply-adds of
-// them: 64 for each number at 128 x 128, or 32 FLOPs a byte, so a memory of 2 TB/s, the cache not
-// counted, feeds 64 TFLOP/s. Shared memory holds two rounds: one is computed while the next arrives.
+// them: 64 for each number at 128 x 128, or 32 FLOPs a byte, so a memory of 1.5 TB/s, the cache not
+// counted, feeds 48 TFLOP/s. Shared memory holds two rounds: one is computed while the next arrives.
 #pragma once
 
 #include "async_copy.cuh"
@@ -26,7 +26,9 @@
 #endif
 #define TILE_N 128
 #define TILE_K (64 / (int)sizeof(REAL))
+#ifndef THREADS
 #define THREADS (TILE_M > 64 ? 256 : 128)
+#endif
 
 // A product: one group of a layer and, of a weight gradient, one range of positions.
 struct Product {

@@ -1,8 +1,8 @@
 // Convolution, rung 5: implicit GEMM (conv_gemm.cuh) on tensor cores, for GPUs from sm_80 on.
 //
-// A warp computes 64 x 32 of the result (32 x 32 in the smallest tile), in products of 16 x 8 by 8 x 8
-// that are one instruction each (mma.cuh). These take their factors as TF32, with 11 bits of precision
-// where float32 has 24. So there are two kinds of product, by the constant PRODUCTS:
+// A warp computes its part of the result in products of 16 x 8 by 8 x 8 that are one instruction each
+// (mma.cuh). These take their factors as TF32, with 11 bits of precision where float32 has 24. So there
+// are two kinds of product, by the constant PRODUCTS:
 //
 //     1   a b with both rounded to TF32: errors of 2^-11 a factor, up to 1e-3 of the result
 //     3   a = A + a', what rounding keeps and what it leaves, which has 12 bits itself: a b is
@@ -12,21 +12,28 @@
 // the FP32 theoretical peak performance", 2022. Splitting makes NaN of an infinity.
 //
 // A100: TF32 156 TFLOP/s, float32 19.5; so three products could give 52, more than twice the float32
-// units. A round of 16 steps at 128 x 128 is 524,288 FLOPs, on one of 108 multiprocessors 512 clocks;
-// its warps read 8 * 2 * (64 + 32) * 8 numbers from shared memory, 49 KB or 384 clocks, and write 16 KB,
-// 128 clocks. So with one product tensor cores and shared memory are busy for equally long, and half of
-// the peak is what to hope for; with three, tensor cores decide: 1536 clocks against the same 512, and
-// 512 for their sums on the float32 units. An H100 has three times the TF32 rate, but only its wgmma,
-// of four warps together and of sm_90 alone, reaches it.
-#include "conv_gemm.cuh"
-#include "mma.cuh"
-
+// units. With one product, a round of 16 steps at 128 x 128 takes one of 108 multiprocessors 512 clocks.
+// Its 8 warps of 64 x 32 read 8 * 2 * (64 + 32) * 8 numbers from shared memory, 49 KB or 384 clocks,
+// and 16 KB are written, 128 clocks: it is busy for as long as the tensor cores, and half of the peak is
+// what to hope for. Three products need twice the registers for factors, so warps of 32 x 32 and tiles
+// of 64 x 128. There a round is 768 clocks of tensor cores, against 352 of shared memory and 256 of the
+// float32 units; half of the peak again, for the waits at each round's end.
+//
+// An H100 has three times the TF32 rate, but only its wgmma, of four warps together and of sm_90 alone,
+// reaches it.
+#ifndef TILE_M
+#define TILE_M 64
+#endif
 #ifndef PRODUCTS
 #define PRODUCTS 3
 #endif
-#define WARP_M (TILE_M > 32 ? 64 : 32)
+#define WARP_M (PRODUCTS == 3 || TILE_M == 32 ? 32 : 64)
 #define WARP_N 32
+#define THREADS (TILE_M / WARP_M * 128)
 #define RESIDENT (512 / THREADS)  // blocks on a multiprocessor: they leave a thread 128 registers
+
+#include "conv_gemm.cuh"
+#include "mma.cuh"
 
 // The lanes of a warp read rows g of 8 and steps t of 4. 20 numbers from row to row put these into 32
 // banks of shared memory, and so do 136 from step to step.
@@ -58,7 +65,7 @@ struct Warps {
     }
 
     __device__ void round(const float *a, const float *b) {
-#pragma unroll 1  // both steps of 8 at once would need more registers than there are
+#pragma unroll
         for (int k0 = 0; k0 < TILE_K; k0 += 8) {
             int k = k0 + t;
             Parts<2> right[WARP_N / 8];

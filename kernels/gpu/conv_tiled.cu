@@ -41,7 +41,7 @@ __device__ static void load_patch(REAL *patch, const REAL *image, int height, in
 }
 
 __device__ static void correlate(const Correlation &conv, const REAL *images, const REAL *w,
-                                 const REAL *bias, REAL *result) {
+                                 const REAL *bias, REAL *result, REAL *shared) {
     const Axis &rows = conv.rows, &columns = conv.columns;
     int down = ceil_div(rows.outputs, TILE_P), across = ceil_div(columns.outputs, TILE_Q);
     int tile = blockIdx.x;
@@ -49,7 +49,6 @@ __device__ static void correlate(const Correlation &conv, const REAL *images, co
     int image = tile / (down * across);
     int p0 = tile / across % down * TILE_P, q0 = tile % across * TILE_Q, f0 = blockIdx.y * FILTERS;
     int p = threadIdx.x / TILE_Q, q = threadIdx.x % TILE_Q;
-    extern __shared__ REAL shared[];
     int taps = rows.taps * columns.taps, channels = taps ? conv.channels : 0;
     Span high = seen_by(rows, p0, TILE_P), wide = seen_by(columns, q0, TILE_Q);
     REAL *weights = shared, *patch = shared + FILTERS * taps, sums[FILTERS] = {};
@@ -93,20 +92,22 @@ extern "C" __global__ void conv2d(
     const REAL *x, const REAL *w, const REAL *b, REAL *y, int N, int C, int H, int W, int K, int R,
     int S, int P, int Q, int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h,
     int dilation_w, int groups) {
+    extern __shared__ REAL shared[];
     Layer layer = {N, C, H, W, K, R, S, P, Q, stride_h, stride_w, pad_h, pad_w, dilation_h,
                    dilation_w, groups};
     Correlation conv = forward_correlation(layer, blockIdx.z);
-    correlate(conv, x, w, b ? b + blockIdx.z * conv.filters : nullptr, y);
+    correlate(conv, x, w, b ? b + blockIdx.z * conv.filters : nullptr, y, shared);
 }
 
 extern "C" __global__ void conv2d_input_grad(
     const REAL *dy, const REAL *w, REAL *dx, int N, int C, int H, int W, int K, int R, int S, int P,
     int Q, int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w,
     int groups) {
+    extern __shared__ REAL shared[];
     Layer layer = {N, C, H, W, K, R, S, P, Q, stride_h, stride_w, pad_h, pad_w, dilation_h,
                    dilation_w, groups};
     correlate(input_grad_correlation(layer, blockIdx.z % groups, blockIdx.z / groups), dy, w,
-              nullptr, dx);
+              nullptr, dx, shared);
 }
 
 // parts (ranges,K,C/groups,R,S): dw of the images range*length to (range + 1)*length, of which the
