@@ -30,6 +30,8 @@ def why_not() -> str:
     except Exception as error:
         return f"CuPy cannot be imported: {_line(error)}. pip install 'minicnn-engine[gpu]'"
     try:
+        if not cupy.cuda.runtime.driverGetVersion():
+            return "there is no NVIDIA driver. Install the one for this machine's GPU"
         if not cupy.cuda.runtime.getDeviceCount():
             return "the NVIDIA driver lists no device. See CUDA_VISIBLE_DEVICES"
     except Exception as error:
@@ -67,7 +69,7 @@ class CupyDriver:
     def __init__(self) -> None:
         reason = why_not()
         if reason:
-            raise MiniCNNError(f"the GPU rung cannot run here: {reason}.")
+            raise MiniCNNError(f"the GPU rung cannot run here: {reason}. Or compute on the CPU.")
         self.cupy = importlib.import_module("cupy")
 
     def arch(self) -> str:

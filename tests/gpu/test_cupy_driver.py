@@ -99,6 +99,7 @@ def cupy(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
         function=SimpleNamespace(Module=Module),
         Device=lambda: SimpleNamespace(compute_capability="90"),
         runtime=SimpleNamespace(
+            driverGetVersion=lambda: 13000,
             getDeviceCount=lambda: 1,
             getDevice=lambda: 0,
             cudaDevAttrMaxSharedMemoryPerBlockOptin=OPTIN,
@@ -188,6 +189,10 @@ REASONS = {
         lambda cupy: setattr(cupy.cuda.runtime, "getDeviceCount", lambda: 0),
         "the NVIDIA driver lists no device. See CUDA_VISIBLE_DEVICES",
     ),
+    "no driver": (
+        lambda cupy: setattr(cupy.cuda.runtime, "driverGetVersion", lambda: 0),
+        "there is no NVIDIA driver. Install the one for this machine's GPU",
+    ),
     "an old driver": (
         lambda cupy: setattr(cupy.cuda.runtime, "getDeviceCount", fails(INSUFFICIENT)),
         "CUDA finds no usable GPU: cudaErrorInsufficientDriver: CUDA driver version is "
@@ -215,7 +220,7 @@ def test_why_not(reason: str, cupy: Any) -> None:
     assert _cupy.why_not() == words
     with pytest.raises(MiniCNNError) as caught:
         _cupy.CupyDriver()
-    assert str(caught.value) == f"the GPU rung cannot run here: {words}."
+    assert str(caught.value) == f"the GPU rung cannot run here: {words}. Or compute on the CPU."
 
 
 def test_cupy_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
