@@ -8,7 +8,7 @@ rows a tenth; and how much of the GPU the tiles fill, for each of 108 multiproce
 
     path      TFLOP/s  fill
     direct      2.4    threads of the 221,184 that the GPU holds
-    tiled       10     filters in share (or ones), positions in tiles of 8 x 32
+    tiled       10     filters in eights, positions in tiles of 8 x 32; a fifth for one filter
     unfold      17     cuBLAS, whose tiles we take to be like ours; and the columns' way to and fro
     implicit    14     filters in 32, 64 or 128, columns in 128, steps in 16
     tensor    26, 78   the same; as good as float32 or, where `tf32` allows it, in TF32
@@ -25,6 +25,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from math import gcd
 from typing import NamedTuple
 
@@ -181,6 +182,14 @@ def choose(layer: Layer, itemsize: int, grad_of: str = "") -> str:
     wanted = wanted_path()
     if wanted is not None and can(wanted, layer, itemsize, grad_of):
         return wanted
+    machine = _cuda.driver()
+    has = machine.arch(), machine.shared_limit(), allows_tf32()
+    return _fastest(layer, itemsize, grad_of, *has)
+
+
+@lru_cache(maxsize=4096)
+def _fastest(layer: Layer, itemsize: int, grad_of: str, *has: object) -> str:
+    """Of the paths that can, the fastest; `has` is all that this depends on beside the layer."""
     usable = [path for path in PATHS if can(path, layer, itemsize, grad_of)]
     return min(usable, key=lambda path: predicted(path, layer, itemsize, grad_of))
 
@@ -285,9 +294,9 @@ _BLOCKS = 512  # enough for two on each multiprocessor of the largest GPU
 def ranges(items: int, blocks: int, groups: int, least: int, step: int = 1) -> Pair:
     """Return (ranges, length): how a sum over `items` is split so that the GPU is full.
 
-    `blocks` work on each range. A range is `least` items or more, a multiple of `step`.
+    `blocks` of each group work on a range, which is `least` items or more, a multiple of `step`.
     """
-    wanted = min(-(-_BLOCKS // blocks), max(items // least, 1), _DEEPEST // groups)
+    wanted = min(-(-_BLOCKS // (blocks * groups)), max(items // least, 1), _DEEPEST // groups)
     length = -(-items // wanted)
     length = -(-length // step) * step
     return -(-items // length), length

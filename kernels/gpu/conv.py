@@ -232,6 +232,6 @@ def _places(layer: Layer, y: Array) -> Array:
 
 
 def _by_group(layer: Layer, w: Array) -> Array:
-    """Return the wshare as one matrix per group: (groups, K/groups, C/groups*R*S)."""
+    """Return the weights as one matrix per group: (groups, K/groups, C/groups*R*S)."""
     K, C_group, R, S = w.shape
     return namespace(w).reshape(w, (layer.groups, K // layer.groups, C_group * R * S))

@@ -108,6 +108,23 @@ def test_a_long_weight_gradient_is_split_and_added_up(path: str) -> None:
     assert_agree(got, wanted(LONG, "float32"), "numpy")
 
 
+def test_ranges_cover_all_items_and_fill_the_gpu() -> None:
+    for items, blocks, groups, least, step in (
+        (5408, 42, 1, 1024, 16),
+        (819200, 1, 1, 1024, 16),
+        (7, 1, 3, 1024, 16),
+        (32, 1, 960, 1, 1),
+        (33, 10, 2, 1, 1),
+        (1, 1, 60000, 1, 1),
+    ):
+        count, length = paths.ranges(items, blocks, groups, least, step)
+        assert (count - 1) * length < items <= count * length  # none is empty
+        assert length % step == 0
+        assert length >= min(items, least)
+        assert count * groups <= 65535
+        assert count == 1 or (count - 1) * blocks * groups < 512
+
+
 @pytest.mark.parametrize("path", paths.PATHS)
 def test_a_batch_too_large_for_int_indices_is_taken_in_parts(path, monkeypatch) -> None:
     case = {**LONG, "batch": 5, "size": (6, 5)}
