@@ -156,6 +156,12 @@ def why_no_gpu() -> str:
     return importlib.import_module(_RUNGS["cupy"] + "._cupy").why_not()
 
 
+def gpu_answers() -> bool:
+    """Return whether a GPU computes here. Where CuPy is not installed, asking costs nothing."""
+    installed = "cupy" in sys.modules or importlib.util.find_spec("cupy") is not None
+    return installed and not why_no_gpu()
+
+
 def _resolve(backend: object) -> Backend:
     if isinstance(backend, Backend):
         return backend
@@ -181,6 +187,6 @@ def _rung(name: str) -> Backend:
 
 def _is_here(name: str) -> bool:
     if name == "cupy":
-        return not why_no_gpu()
+        return gpu_answers()
     spec = importlib.util.find_spec(_RUNGS[name])
     return spec is not None and spec.origin is not None  # a folder without code has no origin

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from minicnn.device import _cupy, require_available
-from minicnn.kernels import why_no_gpu
+from minicnn.kernels import gpu_answers, why_no_gpu
 from minicnn.kernels.errors import ArgumentError
 
 
 def is_available() -> bool:
     """Whether tensors can be moved to a GPU."""
-    return not why_no_gpu()
+    return gpu_answers()
 
 
 def why_not() -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.kernels import on_gpu, why_no_gpu
+from minicnn.kernels import gpu_answers, on_gpu, why_no_gpu
 from minicnn.kernels.errors import ArgumentError
 
 Array = Any  # numpy.ndarray or cupy.ndarray
@@ -89,7 +89,7 @@ def require_available(where: Any) -> device:
 def chosen_device(where: Any) -> device:
     """`require_available`, and "auto" for the GPU if there is one, else the CPU."""
     if isinstance(where, str) and where == "auto":
-        return CPU if why_no_gpu() else device("cuda")
+        return device("cuda") if gpu_answers() else CPU
     return require_available(where)
 
 

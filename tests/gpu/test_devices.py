@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import copy
 import types
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from gradient_cases import CASES
-from helpers_devices import numbers, same
+from helpers_devices import numbers, run, same
 
 import minicnn
 from minicnn import device, nn
@@ -27,24 +26,6 @@ pytestmark = pytest.mark.usefixtures("gpus")
 
 
 # ------------------------------------------------------------------------------ every operation
-
-
-def run(case: Any, where: str) -> list[np.ndarray]:
-    """A case's results and gradients, all of which have to be where its tensors are."""
-    minicnn.manual_seed(0)
-    tensors = []
-    for draw, array in zip(case.draws, case.arrays(), strict=True):
-        x = minicnn.tensor(array, device=where)
-        tensors.append(x.requires_grad_(x.is_floating_point() and not draw.constant))
-    outputs = case.function(minicnn, *tensors)
-    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    recorded = [y for y in outputs if y.requires_grad]
-    rng = np.random.default_rng(3)
-    seeds = [minicnn.tensor(rng.standard_normal(y.shape), device=where) for y in recorded]
-    minicnn.autograd.backward(recorded, seeds)
-    results = [*outputs, *(x.grad for x in tensors if x.grad is not None)]
-    assert {str(y.device) for y in results} == {where}
-    return [y.detach().cpu().numpy() for y in results]
 
 
 @pytest.mark.parametrize("where", ["cuda:0", "cuda:1"])

@@ -1,0 +1,73 @@
+"""The whole of "cuda" at once: tensors on `fake_cupy`, computed by the GPU rung's own kernels.
+
+The kernel contract's tests run these kernels on NumPy arrays. Here they get arrays that are not
+NumPy's, as on a GPU: a wrapper that hands a kernel an array of the CPU's, or mixes the two, shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import fake_cupy
+import helpers_training
+import host_driver
+import numpy as np
+import pytest
+from gradient_cases import CASES
+from helpers_devices import run
+
+import minicnn
+from minicnn.kernels import gpu
+from minicnn.kernels.gpu import _cuda
+
+pytestmark = pytest.mark.skipif(bool(host_driver.usable()), reason=host_driver.usable() or "usable")
+
+
+class Driver(host_driver.HostDriver):
+    """Runs the kernels on the memory behind the stand-in's arrays, and takes no others."""
+
+    def is_array(self, x: object) -> bool:
+        return isinstance(x, fake_cupy.ndarray)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        return fake_cupy.ndarray(super().empty(shape, dtype))
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        return fake_cupy.ndarray(super().zeros(shape, dtype))
+
+    def launch(self, module: Any, kernel: str, parameters: Any, *rest: Any) -> None:
+        *sizes, args = rest
+        super().launch(module, kernel, parameters, *sizes, [fake_cupy._bare(a) for a in args])
+
+
+@pytest.fixture
+def kernels_run(monkeypatch) -> Iterator[Driver]:
+    """A GPU that answers, whose rung is the real one on the host's compiler."""
+    monkeypatch.setitem(minicnn.kernels._rungs, "cupy", minicnn.kernels.Backend("cupy", gpu))
+    with fake_cupy.installed(), _cuda.use_driver(Driver()) as driver:
+        yield driver
+
+
+@pytest.mark.parametrize("group", CASES)
+def test_every_operation_by_the_gpu_s_kernels(kernels_run, group):
+    for case in CASES[group]:
+        try:
+            on_gpu, on_cpu = run(case, "cuda:0"), run(case, "cpu")
+        except Exception as error:
+            error.add_note(f"in the case {case.name!r}")
+            raise
+        for a, b in zip(on_gpu, on_cpu, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10, err_msg=case.name)
+
+
+def test_an_epoch_of_training_by_the_gpu_s_kernels(kernels_run):
+    losses = []
+    for place in ("cpu", "cuda"):
+        trainer = helpers_training.make(device=place)
+        minicnn.manual_seed(1)
+        history = helpers_training.fit(trainer, 1).history
+        losses.append((history["loss"], history["val_loss"]))
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
+    launched = {kernel for kernel, _ in kernels_run.launches}
+    assert len(launched) > 8, launched
