@@ -40,6 +40,8 @@ _RUNGS = {
     "cupy": "minicnn.kernels.gpu",
 }
 
+_CPU_ONLY = ("loops", "numba")
+
 _log = logging.getLogger("minicnn.kernels")
 
 
@@ -94,7 +96,10 @@ _chosen: ContextVar[Backend | None] = ContextVar("minicnn_backend", default=None
 
 
 def available_backends() -> tuple[str, ...]:
-    """Return the names of the rungs that can run here, slowest first, without importing them."""
+    """Return the names of the rungs that can run here, slowest first, without importing them.
+
+    Where CuPy is installed it is imported, and asked for a GPU.
+    """
     return tuple(name for name in _RUNGS if _is_here(name))
 
 
@@ -123,8 +128,32 @@ def set_default_backend(backend: str | Backend | object) -> None:
 
 
 def namespace(x: Array) -> Any:
-    """Return the module whose functions take the array `x`: numpy or cupy."""
-    return sys.modules["cupy"] if type(x).__module__.partition(".")[0] == "cupy" else numpy
+    """Return the module whose functions take the array `x`: numpy, cupy, or what `x` names."""
+    if type(x) is numpy.ndarray:
+        return numpy
+    if on_gpu(x):
+        return sys.modules["cupy"]
+    ask = getattr(x, "__array_namespace__", None)  # of arrays that keep to the array-API standard
+    return numpy if ask is None else ask()
+
+
+def on_gpu(x: object) -> bool:
+    """Return whether `x` is an array in a GPU's memory, CuPy's."""
+    return type(x).__module__.partition(".")[0] == "cupy"
+
+
+def backend_of(x: Array) -> Backend:
+    """Return the backend that computes on the array `x`: the one in force, or the GPU's.
+
+    The rungs "loops" and "numba" reach the CPU's memory only: for a GPU's array they stand aside.
+    """
+    chosen = current_backend()
+    return _rung("cupy") if chosen.name in _CPU_ONLY and on_gpu(x) else chosen
+
+
+def why_no_gpu() -> str:
+    """Return why no GPU computes here, and the command that mends it; "" if one does."""
+    return importlib.import_module(_RUNGS["cupy"] + "._cupy").why_not()
 
 
 def _resolve(backend: object) -> Backend:
@@ -144,12 +173,14 @@ def _resolve(backend: object) -> Backend:
 def _rung(name: str) -> Backend:
     if name not in _RUNGS:
         raise ArgumentError(f"unknown backend {name!r}. Use one of: {', '.join(_RUNGS)}.")
-    if name == "cupy" and not _is_here(name):
+    if name == "cupy" and why_no_gpu():
         usable = ", ".join(available_backends())
-        raise ArgumentError(f"backend 'cupy': no GPU rung on this machine. Use one of: {usable}.")
+        raise ArgumentError(f"backend 'cupy': {why_no_gpu()}. Or use one of: {usable}.")
     return _rungs.setdefault(name, Backend(name))
 
 
 def _is_here(name: str) -> bool:
+    if name == "cupy":
+        return not why_no_gpu()
     spec = importlib.util.find_spec(_RUNGS[name])
     return spec is not None and spec.origin is not None  # a folder without code has no origin

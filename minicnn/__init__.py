@@ -10,7 +10,7 @@ print(nn.Conv2d(3, 64, kernel_size=3)(images).shape)  # minicnn.Size([64, 126, 1
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from minicnn import autograd, data, errors, nn, optim, shapes, utils
+from minicnn import autograd, cuda, data, errors, nn, optim, shapes, utils
 from minicnn.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from minicnn.creation import (
     arange,
@@ -35,7 +35,7 @@ from minicnn.creation import (
     zeros,
     zeros_like,
 )
-from minicnn.device import cuda, device
+from minicnn.device import device
 from minicnn.dtypes import bool_ as bool
 from minicnn.dtypes import (
     float16,

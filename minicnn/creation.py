@@ -1,4 +1,7 @@
-"""Factories: tensors from data, constants, ranges and random numbers, under PyTorch's names."""
+"""Factories: tensors from data, constants, ranges and random numbers, under PyTorch's names.
+
+Random numbers are drawn on the CPU and then copied, so that a seed gives the same ones anywhere.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,17 @@ from typing import Any
 import numpy as np
 
 from minicnn import dtypes, random
-from minicnn.device import require_available
+from minicnn.device import array_library, host, to_device
 from minicnn.dtypes import get_default_dtype
 from minicnn.errors import ArgumentError, DtypeError, ShapeError
 from minicnn.tensor import Tensor
 
+_DLPACK_CUDA = 2  # the protocol's number for a GPU's memory
+
 
 def _finish(array: np.ndarray, device: Any, requires_grad: bool) -> Tensor:
     if device is not None:
-        require_available(device)
+        array = to_device(array, device)
     return Tensor(array, requires_grad=requires_grad)
 
 
@@ -52,7 +57,7 @@ def _number(op: str, value: Any) -> Any:
 def _plain(data: Any) -> Any:
     """Nested sequences with the Tensors in them turned into arrays."""
     if isinstance(data, Tensor):
-        return data.array
+        return host(data.array)
     if isinstance(data, list | tuple):
         return [_plain(item) for item in data]
     return data
@@ -63,9 +68,11 @@ def tensor(
 ) -> Tensor:
     """A new tensor with a copy of `data`: numbers, nested sequences, arrays, tensors.
 
-    Python floats become float32, integers int64; arrays keep their dtype. Ragged or non-numeric
-    data raises ShapeError or DtypeError.
+    Python floats become float32, integers int64; arrays keep their dtype, and a GPU's tensor its
+    device unless another is given. Ragged or non-numeric data raises ShapeError or DtypeError.
     """
+    if device is None and isinstance(data, Tensor):
+        device = data.device
     if isinstance(data, Tensor | np.ndarray | np.generic):
         array = np.array(_plain(data), copy=True)
     else:
@@ -115,8 +122,12 @@ def from_numpy(array: np.ndarray) -> Tensor:
 
 
 def from_dlpack(source: Any) -> Tensor:
-    """A tensor that shares the memory of another library's CPU tensor, by the DLPack protocol."""
-    return from_numpy(np.from_dlpack(source))
+    """A tensor that shares the memory of another library's tensor, by the DLPack protocol."""
+    if source.__dlpack_device__()[0] != _DLPACK_CUDA:
+        return from_numpy(np.from_dlpack(source))
+    array = array_library("cuda").from_dlpack(source)
+    dtypes.as_dtype(array.dtype, "from_dlpack")
+    return Tensor(array)
 
 
 def full(
@@ -153,34 +164,56 @@ def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     return _finish(array, device, requires_grad)
 
 
-def zeros_like(x: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Zeros in the shape and dtype of `x`."""
-    return zeros(x.shape, dtype=dtype or x.dtype, requires_grad=requires_grad)
+def _like(x: Tensor, dtype: Any, device: Any) -> dict[str, Any]:
+    """The dtype and device of a tensor like `x`, unless others were asked for."""
+    return {"dtype": dtype or x.dtype, "device": x.device if device is None else device}
 
 
-def ones_like(x: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones in the shape and dtype of `x`."""
-    return ones(x.shape, dtype=dtype or x.dtype, requires_grad=requires_grad)
+def zeros_like(
+    x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Zeros in the shape, dtype and place of `x`."""
+    return zeros(x.shape, **_like(x, dtype, device), requires_grad=requires_grad)
 
 
-def empty_like(x: Tensor, *, dtype: Any = None) -> Tensor:
-    """Uninitialised memory in the shape and dtype of `x`."""
-    return empty(x.shape, dtype=dtype or x.dtype)
+def ones_like(
+    x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Ones in the shape, dtype and place of `x`."""
+    return ones(x.shape, **_like(x, dtype, device), requires_grad=requires_grad)
 
 
-def full_like(x: Tensor, fill_value: Any, *, dtype: Any = None) -> Tensor:
-    """One number in the shape and dtype of `x`."""
-    return full(x.shape, fill_value, dtype=dtype or x.dtype)
+def empty_like(
+    x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Uninitialised memory in the shape, dtype and place of `x`."""
+    return empty(x.shape, **_like(x, dtype, device), requires_grad=requires_grad)
 
 
-def rand_like(x: Tensor, *, dtype: Any = None) -> Tensor:
-    """Uniform random numbers in the shape and dtype of `x`."""
-    return rand(x.shape, dtype=dtype or x.dtype)
+def full_like(
+    x: Tensor,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """One number in the shape, dtype and place of `x`."""
+    return full(x.shape, fill_value, **_like(x, dtype, device), requires_grad=requires_grad)
 
 
-def randn_like(x: Tensor, *, dtype: Any = None) -> Tensor:
-    """Normal random numbers in the shape and dtype of `x`."""
-    return randn(x.shape, dtype=dtype or x.dtype)
+def rand_like(
+    x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Uniform random numbers in the shape, dtype and place of `x`."""
+    return rand(x.shape, **_like(x, dtype, device), requires_grad=requires_grad)
+
+
+def randn_like(
+    x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Normal random numbers in the shape, dtype and place of `x`."""
+    return randn(x.shape, **_like(x, dtype, device), requires_grad=requires_grad)
 
 
 def arange(
@@ -208,16 +241,30 @@ def arange(
 
 
 def linspace(
-    start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False
+    start: float,
+    end: float,
+    steps: int,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """`steps` numbers evenly from `start` to `end`, both included."""
     array = np.linspace(start, end, steps).astype(dtypes.as_dtype(dtype or get_default_dtype()))
-    return _finish(array, None, requires_grad)
+    return _finish(array, device, requires_grad)
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = None) -> Tensor:
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """The identity matrix (n, m)."""
-    return Tensor(np.eye(n, m, dtype=dtypes.as_dtype(dtype or get_default_dtype())))
+    array = np.eye(n, m, dtype=dtypes.as_dtype(dtype or get_default_dtype()))
+    return _finish(array, device, requires_grad)
 
 
 def rand(
@@ -247,15 +294,21 @@ def randn(
 
 
 def randint(
-    low: int, high: Any = None, size: Any = None, *, dtype: Any = None, generator: Any = None
+    low: int,
+    high: Any = None,
+    size: Any = None,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    generator: Any = None,
 ) -> Tensor:
     """Random integers from low to high-1; `randint(high, size)` starts at 0."""
     if size is None:
         low, high, size = 0, low, high
     array = random.generator(generator).integers(low, high, _shape("randint", (size,)))
-    return Tensor(np.asarray(array, dtypes.as_dtype(dtype or dtypes.int64)))
+    return _finish(np.asarray(array, dtypes.as_dtype(dtype or dtypes.int64)), device, False)
 
 
-def randperm(n: int, *, generator: Any = None) -> Tensor:
+def randperm(n: int, *, device: Any = None, generator: Any = None) -> Tensor:
     """The integers 0 … n-1 in random order."""
-    return Tensor(random.generator(generator).permutation(n).astype(np.int64))
+    return _finish(random.generator(generator).permutation(n).astype(np.int64), device, False)

@@ -1,28 +1,48 @@
-"""Where a tensor's memory is: on the CPU, as yet; the name "cuda" is refused with a reason."""
+"""Where a tensor's memory is: the CPU's, or a GPU's ("cuda"), and the way from one to the other.
+
+A GPU's arrays are CuPy's. Nothing here imports CuPy before somebody asks for a GPU: without one,
+`import minicnn` costs what it always did. Why there is no GPU, `minicnn doctor` says.
+"""
 
 from __future__ import annotations
 
+import importlib
+import re
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy as np
+
+from minicnn.kernels import on_gpu, why_no_gpu
 from minicnn.kernels.errors import ArgumentError
+
+Array = Any  # numpy.ndarray or cupy.ndarray
 
 
 class device:
-    """A place for tensors, compared by type and index: `minicnn.device("cpu")`.
+    """A place for tensors, compared by type and index: `minicnn.device("cuda:0")`.
 
-    Source: `torch.device`. Raises ArgumentError for an unknown name.
+    "cuda" alone is the current GPU (`minicnn.cuda.set_device`); a number n is "cuda:n". Source:
+    `torch.device`. Raises ArgumentError for an unknown name.
     """
 
     __slots__ = ("index", "type")
     type: str
     index: int | None
 
-    def __init__(self, kind: str | device = "cpu", index: int | None = None) -> None:
-        name, _, number = str(kind).partition(":")  # of a device too: its text is "cuda:0"
-        if name not in ("cpu", "cuda") or (number and not number.isdigit()):
-            raise ArgumentError(f'device: "{kind}" is not a device. Use "cpu".')
-        self.type = name
-        self.index = int(number) if number else index
+    def __init__(self, kind: str | int | device = "cpu", index: int | None = None) -> None:
+        if isinstance(kind, int) and not isinstance(kind, bool):
+            kind = f"cuda:{kind}"
+        match = re.fullmatch(r"(cpu|cuda)(?::(\d+))?", str(kind))  # of a device too: "cuda:0"
+        if match is None:
+            raise ArgumentError(f'device: "{kind}" is not a device. Use "cpu" or "cuda".')
+        self.type = match[1]
+        if match[2] and index is not None:
+            raise ArgumentError(
+                f'device: "{kind}" has a number already, and got index={index}. Leave one out.'
+            )
+        self.index = int(match[2]) if match[2] else index
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
@@ -39,27 +59,98 @@ class device:
 
 
 CPU = device("cpu")
+_HERE = nullcontext()
+
+
+def is_device(value: Any) -> bool:
+    """Whether `value` names a device: what `.to` tells from a dtype."""
+    return isinstance(value, device) or (
+        isinstance(value, str) and value.partition(":")[0] in ("cpu", "cuda")
+    )
 
 
 def require_available(where: Any) -> device:
     """`where` as a device on which arrays can be made, or an ArgumentError with the remedy."""
     found = device(where)
-    if found.type != "cpu":
+    if found.type == "cpu":
+        return found
+    problem = why_no_gpu()
+    if problem:
+        raise ArgumentError(f'device: "{found}" is not available: {problem}. Or use device="cpu".')
+    count = _cupy().cuda.runtime.getDeviceCount()
+    if found.index is not None and found.index >= count:
         raise ArgumentError(
-            f'device: "{found}" is not available: this version has no GPU rung. Use device="cpu".'
+            f'device: "{found}" is not there: the driver lists {count}, counted from 0. '
+            f'Use "cuda:{count - 1}" or less.'
         )
     return found
 
 
-class cuda:
-    """What PyTorch code asks before it chooses a device."""
+def chosen_device(where: Any) -> device:
+    """`require_available`, and "auto" for the GPU if there is one, else the CPU."""
+    if isinstance(where, str) and where == "auto":
+        return CPU if why_no_gpu() else device("cuda")
+    return require_available(where)
 
-    @staticmethod
-    def is_available() -> bool:
-        """Whether tensors can be moved to a GPU."""
-        return False
 
-    @staticmethod
-    def device_count() -> int:
-        """How many GPUs answer."""
-        return 0
+# ---------------------------------------------------------------------------------- arrays
+
+
+def device_of(array: Array) -> device:
+    """Where the memory of an array is."""
+    if type(array) is np.ndarray or not on_gpu(array):
+        return CPU
+    return device("cuda", array.device.id)
+
+
+def to_device(array: Array, where: Any) -> Array:
+    """`array` in the memory of a device: itself if it is there already, else a copy."""
+    target = require_available(where)
+    if target.type == "cpu":
+        return host(array)
+    cupy = _cupy()
+    index = cupy.cuda.runtime.getDevice() if target.index is None else target.index
+    if on_gpu(array) and array.device.id == index:
+        return array
+    with cupy.cuda.Device(index):
+        return cupy.asarray(array)
+
+
+def host(array: Array) -> np.ndarray:
+    """`array` in the CPU's memory, where NumPy and files can have it."""
+    return array.get() if on_gpu(array) else array
+
+
+def beside(array: Array, other: Array) -> Array:
+    """`array` in the memory where `other` is: how numbers drawn on the CPU reach a GPU's tensor."""
+    if type(array) is np.ndarray and type(other) is np.ndarray:
+        return array
+    return to_device(array, device_of(other))
+
+
+def common_device(op: str, **arrays: Array | None) -> device:
+    """The device that all arrays are on, or an ArgumentError that names where each is."""
+    places = {name: device_of(array) for name, array in arrays.items() if array is not None}
+    first, *others = places.values()
+    if any(place != first for place in others):
+        where = ", ".join(f"{name} is on {place}" for name, place in places.items())
+        target = next(place for place in places.values() if place.type == "cuda")
+        raise ArgumentError(
+            f"{op}: expected all tensors on one device, but {where}. "
+            f'Move them with .to("{target}").'
+        )
+    return first
+
+
+def array_library(kind: str) -> Any:
+    """The module whose functions make arrays on a kind of device: numpy, or cupy for "cuda"."""
+    return np if require_available(kind).type == "cpu" else _cupy()
+
+
+def computing_on(array: Array) -> AbstractContextManager[Any]:
+    """A block in which new arrays lie, and kernels run, where `array` is."""
+    return _HERE if type(array) is np.ndarray or not on_gpu(array) else array.device
+
+
+def _cupy() -> Any:
+    return sys.modules.get("cupy") or importlib.import_module("cupy")

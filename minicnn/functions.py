@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.device import common_device
 from minicnn.ops import choice, elementwise, shaping
 from minicnn.tensor import Tensor
 
@@ -49,6 +50,7 @@ def equal(a: Tensor, b: Tensor) -> bool:
 def _require_two(op: str, a: Any, b: Any) -> None:
     for x in (a, b):
         elementwise.require_tensor(op, x)
+    common_device(op, input=a.array, other=b.array)
 
 
 def is_tensor(x: Any) -> bool:

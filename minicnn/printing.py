@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import Variable
+from minicnn.device import beside, device_of, host
 from minicnn.dtypes import bool_, get_default_dtype, int64
+from minicnn.kernels import on_gpu
 
 _options = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80}
 
@@ -38,9 +40,12 @@ def tensor_text(x: Variable, prefix: str = "tensor(") -> str:
         if array.ndim != 1:
             suffixes.append(f"size={array.shape}")
     else:
-        shown = _corners(array) if array.size > _options["threshold"] else array
+        summarize = array.size > _options["threshold"]
+        shown = host(_corners(array) if summarize else array)
         write, width = _style(shown)
-        body = _block(array, len(prefix), write, width, array.size > _options["threshold"])
+        body = _block(array if summarize else shown, len(prefix), write, width, summarize)
+    if on_gpu(array):
+        suffixes.append(f"device='{device_of(array)}'")
     if array.dtype not in usual:
         suffixes.append(f"dtype=minicnn.{array.dtype}")
     if x._node is not None:
@@ -55,7 +60,8 @@ def _corners(array: Any) -> Any:
     edge = _options["edgeitems"]
     for axis, size in enumerate(array.shape):
         if size > 2 * edge:
-            array = np.take(array, [*range(edge), *range(size - edge, size)], axis)
+            edges = np.array([*range(edge), *range(size - edge, size)])
+            array = np.take(array, beside(edges, array), axis)
     return array
 
 

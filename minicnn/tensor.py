@@ -11,9 +11,10 @@ import numpy as np
 
 from minicnn import autograd, dtypes
 from minicnn.autograd import Variable
-from minicnn.device import CPU, require_available
 from minicnn.device import device as Device
+from minicnn.device import device_of, is_device
 from minicnn.errors import AutogradError, DtypeError, ShapeError
+from minicnn.kernels import on_gpu
 from minicnn.methods.arithmetic import Arithmetic
 from minicnn.methods.inplace import InPlace
 from minicnn.methods.reduction import Reduction
@@ -54,14 +55,14 @@ class Tensor(Arithmetic, Reduction, Shaping, InPlace):
     """An n-dimensional array with reverse-mode differentiation.
 
     Made by `minicnn.tensor`, `minicnn.rand` and their like; `Tensor(array)` shows an existing
-    NumPy array without copying it. `.array` is that array. Indexing, arithmetic, broadcasting,
-    views and dtype promotion follow PyTorch.
+    NumPy array, or CuPy array, without copying it. `.array` is that array. Indexing, arithmetic,
+    broadcasting, views and dtype promotion follow PyTorch.
     """
 
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        if not hasattr(data, "__array_namespace__"):
+        if not hasattr(data, "__array_namespace__") and not on_gpu(data):  # CuPy 14 has none
             data = np.asarray(data, None if isinstance(data, np.generic) else np.float32)
         super().__init__(data)
         if requires_grad:
@@ -76,13 +77,13 @@ class Tensor(Arithmetic, Reduction, Shaping, InPlace):
 
     @property
     def device(self) -> Device:
-        """Where the memory is."""
-        return CPU
+        """Where the memory is: the CPU, or a GPU by its number, `device(type='cuda', index=0)`."""
+        return device_of(self.array)
 
     @property
     def is_cuda(self) -> bool:
         """Whether the memory is a GPU's."""
-        return self.device.type == "cuda"
+        return on_gpu(self.array)
 
     @property
     def grad_fn(self) -> autograd.Node | None:
@@ -131,6 +132,8 @@ class Tensor(Arithmetic, Reduction, Shaping, InPlace):
 
     def data_ptr(self) -> int:
         """The address of the first element: equal for tensors that share it."""
+        if on_gpu(self.array):
+            return self.array.data.ptr
         return self.array.__array_interface__["data"][0]
 
     def __len__(self) -> int:
@@ -160,10 +163,15 @@ class Tensor(Arithmetic, Reduction, Shaping, InPlace):
         return self.array.tolist()
 
     def numpy(self) -> np.ndarray:
-        """The NumPy array inside, sharing memory; refused while a gradient is tracked."""
+        """The NumPy array inside, sharing memory; refused on a GPU, or with a gradient tracked."""
         if self._requires_grad:
             raise AutogradError(
                 "numpy: this tensor requires a gradient. Use tensor.detach().numpy()."
+            )
+        if on_gpu(self.array):
+            raise DtypeError(
+                f"numpy: this tensor is on {self.device}, and NumPy's arrays are on the CPU. "
+                "Use tensor.cpu().numpy()."
             )
         return self.array
 
@@ -171,7 +179,11 @@ class Tensor(Arithmetic, Reduction, Shaping, InPlace):
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __dlpack__(self, **kwargs: Any) -> Any:
-        return self.numpy().__dlpack__(**kwargs)
+        return (self.array if self._can_share() else self.numpy()).__dlpack__(**kwargs)
+
+    def _can_share(self) -> bool:
+        """Whether another library's GPU tensors may show this memory: `numpy` for the CPU's."""
+        return on_gpu(self.array) and not self._requires_grad
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.array.__dlpack_device__()
@@ -247,15 +259,12 @@ class Tensor(Arithmetic, Reduction, Shaping, InPlace):
         for arg in args:
             if isinstance(arg, Tensor):
                 dtype, device = arg.dtype, arg.device
-            elif (isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda")) or isinstance(
-                arg, Device
-            ):
+            elif is_device(arg):
                 device = arg
-            elif not isinstance(arg, bool):  # booleans are non_blocking and copy
+            elif arg is not None and not isinstance(arg, bool):  # booleans: non_blocking, copy
                 dtype = arg
-        if device is not None:
-            require_available(device)
         result = self if dtype is None else elementwise.cast(self, dtype)
+        result = result if device is None else elementwise.move(result, device)
         return result.clone() if copy and result is self else result
 
     def type(self, dtype: Any = None) -> Any:
@@ -298,9 +307,17 @@ class Tensor(Arithmetic, Reduction, Shaping, InPlace):
         """On the CPU."""
         return self.to(device="cpu")
 
-    def cuda(self) -> Tensor:
-        """On the GPU."""
-        return self.to(device="cuda")
+    def cuda(self, device: Any = None, non_blocking: bool = False) -> Tensor:  # type: ignore[valid-type]
+        """On the current GPU, or on the one given by number or name."""
+        return self.to(device="cuda" if device is None else device)
+
+    def get_device(self) -> int:  # type: ignore[valid-type]
+        """The GPU's number; -1 for the CPU."""
+        return self.array.device.id if on_gpu(self.array) else -1
+
+    def pin_memory(self) -> Tensor:
+        """Accepted as in PyTorch, and itself: copies to a GPU are not asynchronous here."""
+        return self
 
     # -------------------------------------------------------------------------------- gradients
 

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import host_driver
 import numpy as np
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from minicnn.kernels import Backend, use_backend
+from minicnn.kernels import Backend, gpu, namespace, use_backend
+from minicnn.kernels.gpu import _cuda, _cupy
 
 Case = dict[str, Any]
+
+ON_HOST = "cupy on the host"  # the GPU's kernels, compiled for this machine, on NumPy arrays
+NO_GPU, NO_HOST = _cupy.why_not(), host_driver.usable()
+GPU_RUNGS = (
+    pytest.param(ON_HOST, marks=pytest.mark.skipif(bool(NO_HOST), reason=NO_HOST)),
+    pytest.param("cupy", marks=pytest.mark.skipif(bool(NO_GPU), reason=NO_GPU)),
+)
 
 TOLERANCE = {np.dtype("float32"): 1e-4, np.dtype("float64"): 1e-8}
 
@@ -41,6 +52,33 @@ def assert_agree(got: Mapping[str, Any], want: Mapping[str, Any], source: str) -
             np.testing.assert_array_equal(a, b, f"{name} against {source}")
 
 
+@contextmanager
+def running(rung: str, seed: int = 0) -> Iterator[Backend]:
+    """Run the block on a rung, given by its name or `ON_HOST`."""
+    if rung != ON_HOST:
+        with use_backend(rung) as backend:
+            yield backend
+    else:
+        with _cuda.use_driver(host_driver.HostDriver(seed)), use_backend(gpu) as backend:
+            yield backend
+
+
+def there(rung: str, value: Any) -> Any:
+    """Return arrays, also those in lists, where the rung computes: on the GPU for "cupy"."""
+    if isinstance(value, list):
+        return [there(rung, item) for item in value]
+    if rung != "cupy" or not isinstance(value, np.ndarray):
+        return value
+    import cupy
+
+    return cupy.asarray(value)
+
+
+def here(array: Any) -> np.ndarray:
+    """Return a result as a NumPy array."""
+    return array if isinstance(array, np.ndarray) else array.get()
+
+
 class Strict:
     """A rung whose every call is also held to what the contract promises of all kernels.
 
@@ -49,30 +87,34 @@ class Strict:
     """
 
     def __init__(self, rung: str) -> None:
-        with use_backend(rung) as backend:
+        with running(rung) as backend:
             self.backend: Backend = backend
 
     def __getattr__(self, name: str) -> Any:
         kernel = getattr(self.backend, name)
 
         def call(*args: Any) -> Any:
-            arrays = [a for a in args if isinstance(a, np.ndarray)]
+            arrays = [a for a in args if hasattr(a, "dtype") and hasattr(a, "flags")]
             named = [a for a in args if isinstance(a, np.dtype)]
             before = [a.copy() for a in arrays]
             result = kernel(*args)
             for a, b in zip(arrays, before, strict=True):
-                np.testing.assert_array_equal(a, b, f"{name} changed its input")
+                np.testing.assert_array_equal(here(a), here(b), f"{name} changed its input")
             for r in result if isinstance(result, tuple) else (result,):
                 assert r.flags.c_contiguous, name
                 assert r.dtype in (named or [arrays[0].dtype, np.int32]), name
-                assert not any(np.may_share_memory(r, a) for a in arrays), name
+                assert not any(_overlap(r, a) for a in arrays), name
             if "out" in inspect.signature(kernel).parameters:
-                out = np.full_like(result, np.nan)
+                out = namespace(result).full_like(result, np.nan)
                 assert kernel(*args, out=out) is out, name
-                np.testing.assert_array_equal(out, result, f"{name} with out")
+                np.testing.assert_array_equal(here(out), here(result), f"{name} with out")
             return result
 
         return call
+
+
+def _overlap(a: Any, b: Any) -> bool:
+    return namespace(a).may_share_memory(a, b)
 
 
 # ------------------------------------------------------------------------------ cases

@@ -19,6 +19,7 @@ FLOORS = {
     "minicnn.errors": 1,
     "minicnn.dtypes": 1,
     "minicnn.device": 1,
+    "minicnn.cuda": 1,
     "minicnn.grad_mode": 1,
     "minicnn.autograd": 1,
     "minicnn.ops": 2,

@@ -18,6 +18,7 @@ from minicnn.kernels import (
     namespace,
     set_default_backend,
     use_backend,
+    why_no_gpu,
 )
 from minicnn.kernels.errors import ArgumentError
 
@@ -156,12 +157,12 @@ def test_what_is_no_backend_is_refused(choose, default: object) -> None:
         choose(__import__("json"))
 
 
-@pytest.mark.skipif("cupy" in available_backends(), reason="there is a GPU rung here")
-def test_without_a_gpu_rung_cupy_is_known_but_refused() -> None:
+@pytest.mark.skipif("cupy" in available_backends(), reason="there is a GPU here")
+def test_without_a_gpu_cupy_is_known_but_refused_with_the_reason() -> None:
     with pytest.raises(ArgumentError) as caught, use_backend("cupy"):
         pass
     assert str(caught.value) == (
-        "backend 'cupy': no GPU rung on this machine. Use one of: loops, numpy, numba."
+        f"backend 'cupy': {why_no_gpu()}. Or use one of: loops, numpy, numba."
     )
 
 

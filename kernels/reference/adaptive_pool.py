@@ -42,10 +42,11 @@ def adaptive_max_pool2d(x: Array, output_size: Pair) -> tuple[Array, Array]:
             width, count = right - left, (bottom - top) * (right - left)
             pixels = xp.reshape(x[:, :, top:bottom, left:right], (N, C, count))
             nan = xp.isnan(pixels)
-            last_nan = count - 1 - xp.argmax(nan[:, :, ::-1], axis=2)
+            last_nan = count - 1 - xp.argmax(xp.astype(nan[:, :, ::-1], xp.int8), axis=2)
             at = xp.where(xp.any(nan, axis=2), last_nan, xp.argmax(pixels, axis=2))
             y[:, :, p, q] = xp.take_along_axis(pixels, at[:, :, None], axis=2)[:, :, 0]
-            indices[:, :, p, q] = (top + at // width) * W + left + at % width
+            places = (top + at // width) * W + left + at % width
+            indices[:, :, p, q] = xp.astype(places, xp.int32)
     return y, indices
 
 

@@ -67,14 +67,21 @@ def window_sums_grad(
 
 
 def _sums(x: Array, windows: Windows, axis: int) -> Array:
-    """Return the sums over windows along one axis: first pixels all at once, then the seconds..."""
+    """Return the sums over windows along one axis: first pixels all at once, then the seconds...
+
+    The windows stand with the longest first, so that those with an i-th pixel are the first few.
+    """
     xp, before = namespace(x), (slice(None),) * axis
     start, end = np.clip(np.reshape(windows, (-1, 2)), 0, x.shape[axis]).astype(int).T
+    order = np.argsort(start - end, kind="stable")
+    start, length = start[order], (end - start)[order]
     y = xp.zeros((*x.shape[:axis], len(windows), *x.shape[axis + 1 :]), dtype=x.dtype)
-    for i in range(np.max(end - start, initial=0)):
-        longer = np.flatnonzero(end - start > i)
-        y[(*before, xp.asarray(longer))] += xp.take(x, xp.asarray(start[longer] + i), axis=axis)
-    return y
+    for i in range(np.max(length, initial=0)):
+        longer = np.sum(length > i)
+        y[(*before, slice(longer), ...)] += xp.take(x, xp.asarray(start[:longer] + i), axis=axis)
+    if np.all(length == length[:1]):
+        return y
+    return xp.take(y, xp.asarray(np.argsort(order)), axis=axis)
 
 
 def _both_windows(

@@ -43,7 +43,7 @@ def erf(x: Array) -> Array:
     xp = namespace(x)
     m = xp.minimum(xp.abs(x), END)
     u = (5 - 16 / (m + 2)) / 3
-    first, *others = reversed(coefficients(x.dtype))
+    first, *others = reversed(_DOUBLE if x.dtype == xp.float64 else _SINGLE)
     p = u * 0 + first
     for coefficient in others:  # Horner's scheme
         p *= u

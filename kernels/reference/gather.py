@@ -22,9 +22,17 @@ def gather2d(
         y = xp.take(xp.take(x, xp.asarray(rows), axis=2), xp.asarray(columns), axis=3)
     else:  # nothing can be picked from an image without pixels
         y = xp.empty((*x.shape[:2], rows.size, columns.size), dtype=x.dtype)
-    y[:, :, rows < 0, :] = fill
-    y[:, :, :, columns < 0] = fill
+    for run in _runs(rows < 0):
+        y[:, :, run, :] = fill
+    for run in _runs(columns < 0):
+        y[:, :, :, run] = fill
     return deliver(y, out)
+
+
+def _runs(mask: np.ndarray) -> Iterator[slice]:
+    """Yield each run of trues as a slice, by which all arrays can be assigned to."""
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False)).tolist()
+    yield from map(slice, edges[::2], edges[1::2])
 
 
 def gather2d_grad(
@@ -41,7 +49,7 @@ def gather2d_grad(
     """
     dx = dy
     for axis, numbers in ((2, rows), (3, columns)):
-        dx = add_picked(dx, numbers, np.ones(numbers.size, dy.dtype), axis, input_shape)
+        dx = add_picked(dx, numbers, np.ones(numbers.size), axis, input_shape)
     return deliver(dx, out)
 
 
@@ -53,26 +61,36 @@ def add_picked(
     `axis` of the result is as long as that of `input_shape`. With twice as many numbers as dy has
     slices, or more, dy is gone through again.
 
-    A number may occur often, so a plain scatter would lose terms. The first occurrences of all
-    numbers go together, then the second ones, and so on: within each round all are different.
+    A number may occur often, and arrays on a GPU, or by the standard, cannot be added to at a list
+    of places. So the numbers stand in the order of how often they occur: their first occurrences
+    add to all of them, the second ones to the first few, the third ones to fewer still.
     """
     xp = namespace(dy)
-    dx = xp.zeros((*dy.shape[:axis], input_shape[axis], *dy.shape[axis + 1 :]), dtype=dy.dtype)
+    size = input_shape[axis]
+    dx = xp.zeros((*dy.shape[:axis], size, *dy.shape[axis + 1 :]), dtype=dy.dtype)
     if dy.size == 0:
         return dx
     before = (slice(None),) * axis
-    for picked, i in _rounds(numbers):
-        weight = xp.reshape(xp.asarray(weights[i]), (-1, *(1,) * (dy.ndim - axis - 1)))
-        dx[(*before, picked)] += weight * dy[(*before, i % dy.shape[axis])]
-    return dx
+    ranks, rounds = _rounds(numbers, size)
+    for i in rounds:
+        weight = xp.asarray(weights[i], dtype=dy.dtype)
+        weight = xp.reshape(weight, (-1, *(1,) * (dy.ndim - axis - 1)))
+        slices = xp.take(dy, xp.asarray(i % dy.shape[axis]), axis=axis)
+        dx[(*before, slice(i.size), ...)] += weight * slices
+    return xp.take(dx, xp.asarray(ranks), axis=axis)
 
 
-def _rounds(numbers: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (number, position) arrays: all first picks, then all second picks, ..."""
-    order = np.argsort(numbers, kind="stable")
-    order = order[numbers[order] >= 0]
-    ordered = numbers[order]
-    first = np.searchsorted(ordered, ordered)  # where each number's picks begin
-    pick = np.arange(order.size) - first
-    for turn in range(pick.max(initial=-1) + 1):
-        yield ordered[pick == turn], order[pick == turn]
+def _rounds(numbers: np.ndarray, size: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return each number's rank by how often it occurs, and for each turn the places of the picks.
+
+    Turn t has the t-th picks of those numbers that have so many, in the order of their ranks.
+    """
+    places = np.argsort(numbers, kind="stable")
+    places = places[numbers[places] >= 0]
+    counts = np.bincount(numbers[places], minlength=size)
+    by_count = np.argsort(-counts, kind="stable")
+    starts = np.cumsum(counts) - counts  # where in `places` each number's picks begin
+    ranks = np.empty(size, np.int64)
+    ranks[by_count] = np.arange(size)
+    turns = range(int(counts.max(initial=0)))
+    return ranks, [places[starts[by_count[: np.sum(counts > turn)]] + turn] for turn in turns]

@@ -21,7 +21,8 @@ def batch_moments(x: Array) -> tuple[Array, Array]:
     M = x.shape[0] * x.shape[2]
     mean = xp.sum(x, axis=(0, 2), dtype=xp.float64) / M
     deviation = x - mean[:, None]
-    return mean.astype(x.dtype), (xp.sum(deviation * deviation, axis=(0, 2)) / M).astype(x.dtype)
+    var = xp.sum(deviation * deviation, axis=(0, 2)) / M
+    return xp.astype(mean, x.dtype), xp.astype(var, x.dtype)
 
 
 def batch_norm(
@@ -49,7 +50,7 @@ def batch_norm_weight_grad(
     xp = namespace(x)
     dots = xp.sum(dy * (x - mean[:, None]), axis=(0, 2), dtype=xp.float64)
     dbias = xp.sum(dy, axis=(0, 2), dtype=xp.float64)
-    return (dots / xp.sqrt(var + eps)).astype(x.dtype), dbias.astype(x.dtype)
+    return xp.astype(dots / xp.sqrt(var + eps), x.dtype), xp.astype(dbias, x.dtype)
 
 
 def batch_norm_input_grad(

@@ -42,5 +42,5 @@ def _window_sums(x: Array, before: int, after: int) -> Array:
     sums = namespace(x).zeros_like(x)
     for offset in range(-min(before, C), min(after, C) + 1):
         first, last = max(0, -offset), min(C, C - offset)
-        sums[:, first:last] += x[:, first + offset : last + offset]
+        sums[:, first:last, ...] += x[:, first + offset : last + offset, ...]
     return sums

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from minicnn.autograd.function import Array, Node, Variable, as_array
-from minicnn.kernels import use_backend
+from minicnn.device import common_device, computing_on
+from minicnn.kernels import namespace, on_gpu, use_backend
 from minicnn.kernels.errors import AutogradError, DtypeError, ShapeError
+
+_HERE = nullcontext()
 
 
 class _Sum:
@@ -79,7 +83,7 @@ def _run(
     while heap:
         _, node = heapq.heappop(heap)
         grads = _output_gradients(node, pending.pop(node.number), watched, deliver)
-        with use_backend(node.backend), np.errstate(all="ignore"):
+        with use_backend(node.backend), np.errstate(all="ignore"), node._place or _HERE:
             results = node.function.backward(node, *grads)
         del grads
         fresh = node.function.fresh_gradients
@@ -111,7 +115,9 @@ def _output_gradients(
         if total is None:
             if node.function.materialize_grads:
                 shape, dtype = node.outputs[slot]
-                sums[slot] = _Sum(np.zeros(shape, dtype), True)
+                with node._place or _HERE:
+                    zeros = namespace(next(t.array for t in sums if t is not None)).zeros
+                    sums[slot] = _Sum(zeros(shape, dtype), True)
             continue
         for hook in tuple(node._hooks.get(slot, ())):
             _call_hook(hook, total)
@@ -188,7 +194,7 @@ def _seeds(outputs: Sequence[Variable], grads: Sequence[Any] | None) -> list[Arr
                 )
             seeds.append(np.ones_like(array))
         else:
-            if not isinstance(grad, Variable | np.ndarray):
+            if not isinstance(grad, Variable | np.ndarray) and not on_gpu(grad):
                 raise DtypeError(
                     f"backward: the gradient must be a Tensor, got {type(grad).__name__}. "
                     "Wrap it in minicnn.tensor(...)."
@@ -199,6 +205,8 @@ def _seeds(outputs: Sequence[Variable], grads: Sequence[Any] | None) -> list[Arr
                     f"backward: gradient of shape {seed.shape} for a tensor of shape "
                     f"{array.shape}. Pass one number for each of the tensor's."
                 )
+            if type(array) is not np.ndarray or type(seed) is not np.ndarray:
+                common_device("backward", tensor=array, gradient=seed)
             seeds.append(seed.astype(array.dtype, copy=False))
     return seeds
 
@@ -227,7 +235,8 @@ def backward(
     """
     _refuse_create_graph(create_graph)
     outputs, grads = _as_lists(tensors, grad_tensors)
-    _run(outputs, _seeds(outputs, grads), retain_graph, _accumulate)
+    with computing_on(outputs[0].array) if outputs else _HERE:
+        _run(outputs, _seeds(outputs, grads), retain_graph, _accumulate)
 
 
 def _accumulate(variable: Variable, total: _Sum) -> None:
@@ -267,7 +276,8 @@ def grad(
     def deliver(variable: Variable, total: _Sum) -> None:
         found[id(variable)] = total.array if total.owned else total.array.copy()
 
-    _run(outs, _seeds(outs, grads), retain_graph, deliver, wanted)
+    with computing_on(outs[0].array) if outs else _HERE:
+        _run(outs, _seeds(outs, grads), retain_graph, deliver, wanted)
     missing = [i for i, variable in enumerate(wanted) if id(variable) not in found]
     if missing and not allow_unused:
         raise AutogradError(

@@ -17,8 +17,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minicnn.device import common_device, computing_on
 from minicnn.grad_mode import is_grad_enabled
-from minicnn.kernels import current_backend
+from minicnn.kernels import backend_of, current_backend
 from minicnn.kernels.errors import AutogradError
 
 Array = Any  # numpy.ndarray or cupy.ndarray
@@ -99,8 +100,8 @@ class Node:
     """
 
     __slots__ = (
-        "__dict__", "_backend", "_hooks", "_retained", "_saved", "edges", "freed", "function",
-        "needs_input_grad", "number", "outputs",
+        "__dict__", "_backend", "_hooks", "_place", "_retained", "_saved", "edges", "freed",
+        "function", "needs_input_grad", "number", "outputs",
     )  # fmt: skip
 
     def __init__(self, function: type[Function], needs_input_grad: tuple[bool, ...]) -> None:
@@ -115,6 +116,7 @@ class Node:
         self._hooks: dict[int, list[Callable]] = {}
         self._retained: list[weakref.ref[Variable]] = []  # outputs that keep their gradient
         self._backend = current_backend()  # backward runs on the rung that forward ran on
+        self._place: Any = None  # and on the GPU, or None for the CPU
 
     @property
     def backend(self) -> Any:
@@ -140,7 +142,7 @@ class Node:
     @property
     def name(self) -> str:
         """The Function's name, as it appears in messages."""
-        return self.function.__name__.removesuffix("Function")
+        return self.function._name()
 
     @property
     def next_functions(self) -> tuple[Any, ...]:
@@ -217,16 +219,26 @@ class Function:
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward on the arrays of `args` and, where a gradient may be wanted, record it."""
-        needs = tuple(isinstance(a, Variable) and a._requires_grad for a in args)
-        record = is_grad_enabled() and any(needs)
-        node = Node(cls, needs if record else (False,) * len(args))
-        if is_grad_enabled():
-            for a in args:
-                if isinstance(a, Variable):
-                    a._refuse_outdated_view(node.name)
-        arrays = [a.array if isinstance(a, Variable) else a for a in args]
-        with np.errstate(all="ignore"):  # 1/0 is inf and 0/0 is NaN, without NumPy's warnings
-            result = cls.forward(node, *arrays, **kwargs)
+        enabled, on_cpu = is_grad_enabled(), True
+        arrays, needs = [], []
+        for a in args:
+            if isinstance(a, Variable):
+                if enabled and a._is_view:
+                    a._refuse_outdated_view(cls._name())
+                array = a.array
+                arrays.append(array)
+                needs.append(enabled and a._requires_grad)
+                on_cpu = on_cpu and type(array) is np.ndarray
+            else:
+                arrays.append(a)
+                needs.append(False)
+        record = True in needs
+        node = Node(cls, tuple(needs))
+        if on_cpu:
+            with np.errstate(all="ignore"):  # 1/0 is inf and 0/0 is NaN, without NumPy's warnings
+                result = cls.forward(node, *arrays, **kwargs)
+        else:
+            result = cls._forward_elsewhere(node, args, arrays, kwargs)
 
         outputs = result if isinstance(result, tuple) else (result,)
         variables = [Variable.result_class(as_array(array)) for array in outputs]
@@ -237,6 +249,22 @@ class Function:
         if record:
             cls._record(node, args, variables)
         return tuple(variables) if isinstance(result, tuple) else variables[0]
+
+    @classmethod
+    def _forward_elsewhere(
+        cls, node: Node, args: Sequence[Any], arrays: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        """Forward where the arrays are, a GPU as a rule, on the rung that computes there."""
+        found = {f"argument {i}": a.array for i, a in enumerate(args) if isinstance(a, Variable)}
+        common_device(node.name, **found)
+        first = next(iter(found.values()))
+        node._place, node._backend = computing_on(first), backend_of(first)
+        with node._place, np.errstate(all="ignore"):
+            return cls.forward(node, *arrays, **kwargs)
+
+    @classmethod
+    def _name(cls) -> str:
+        return cls.__name__.removesuffix("Function")
 
     @classmethod
     def _record(cls, node: Node, args: Sequence[Any], variables: list[Variable]) -> None:

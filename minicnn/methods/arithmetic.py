@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.autograd import Variable
+from minicnn.device import beside
 from minicnn.kernels.errors import ShapeError
 from minicnn.ops import activation, choice, elementwise, linear
 
@@ -176,7 +177,8 @@ class Arithmetic(Variable):
 
     def masked_fill(self, mask: Tensor, value: Any) -> Tensor:
         """`value` where `mask` is True, itself elsewhere."""
-        return choice.where(mask, self._new(np.asarray(value, self.dtype)), self)
+        filled = beside(np.asarray(value, self.dtype), self.array)
+        return choice.where(mask, self._new(filled), self)
 
     def logical_not(self) -> Tensor:
         """True where zero."""

@@ -10,8 +10,15 @@ import numpy as np
 
 from minicnn import autograd, dtypes, random
 from minicnn.autograd import Variable
+from minicnn.device import beside, computing_on, device_of
+from minicnn.kernels import namespace
 from minicnn.kernels.errors import ArgumentError, AutogradError, DtypeError, ShapeError
 from minicnn.ops import choice, elementwise, indexing, shaping
+
+
+def _drawn(draw: np.ndarray, x: Variable) -> Any:
+    """Numbers drawn on the CPU, in the dtype of `x` and where it is."""
+    return beside(draw.astype(x.array.dtype), x.array)
 
 
 class InPlace(Variable):
@@ -57,7 +64,8 @@ class InPlace(Variable):
         if before._requires_grad and tracked and not result._requires_grad:
             # New numbers that came from nowhere: the old ones get the gradient 0.
             result = indexing.setitem(before, Ellipsis, result)
-        self.array[...] = result.array
+        with computing_on(self.array):
+            self.array[...] = result.array
         self._version.n += 1
         if result._requires_grad:
             self._requires_grad, self._node, self._slot = True, result._node, result._slot
@@ -68,12 +76,13 @@ class InPlace(Variable):
 
     def _shadow(self) -> Any:
         """A copy of the elements at this place on the tape, which forward may save."""
-        copy = self._new(self.array.copy())
+        with computing_on(self.array):
+            copy = self._new(self.array.copy())
         copy._requires_grad, copy._node, copy._slot = self._requires_grad, self._node, self._slot
         return copy
 
     def _refuse_read_only(self, op: str) -> None:
-        if not self.array.flags.writeable:
+        if not shaping.writeable(self.array):
             raise ArgumentError(
                 f"{op}: this memory is read-only: an expanded tensor, whose elements share it, or "
                 "a read-only array. Work on a .clone()."
@@ -90,13 +99,15 @@ class InPlace(Variable):
     def copy_(self, other: Any) -> Any:
         """Filled with the other tensor's elements, broadcast and cast."""
         source = other if isinstance(other, Variable) else self._new(np.asarray(other))
+        source = elementwise.move(source, device_of(self.array))
         return self._replace(
             "copy_", lambda x: elementwise.cast(shaping.expand(source, x.array.shape), x.dtype)
         )
 
     def fill_(self, value: Any) -> Any:
         """Filled with one number."""
-        return self._replace("fill_", lambda x: self._new(np.full(x.array.shape, value, x.dtype)))
+        full = namespace(self.array).full
+        return self._replace("fill_", lambda x: self._new(full(x.array.shape, value, x.dtype)))
 
     def zero_(self) -> Any:
         """Filled with zeros."""
@@ -105,12 +116,12 @@ class InPlace(Variable):
     def uniform_(self, low: Any = 0.0, high: Any = 1.0, generator: Any = None) -> Any:
         """Filled with numbers drawn evenly from [low, high)."""
         draw = random.generator(generator).uniform(low, high, self.array.shape)
-        return self._replace("uniform_", lambda x: self._new(draw.astype(x.dtype)))
+        return self._replace("uniform_", lambda x: self._new(_drawn(draw, x)))
 
     def normal_(self, mean: Any = 0.0, std: Any = 1.0, generator: Any = None) -> Any:
         """Filled with numbers drawn from the normal distribution."""
         draw = random.generator(generator).normal(mean, std, self.array.shape)
-        return self._replace("normal_", lambda x: self._new(draw.astype(x.dtype)))
+        return self._replace("normal_", lambda x: self._new(_drawn(draw, x)))
 
     def add_(self, other: Any) -> Any:
         """`add`, in place."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minicnn.autograd import Variable
+from minicnn.autograd.function import as_array
 from minicnn.kernels.errors import ArgumentError
 from minicnn.ops import elementwise, reduce, softmax
 
@@ -139,7 +140,7 @@ class Reduction(Variable):
 
     def _truth(self, combine: Any, op: str, dim: Any, keepdim: bool) -> Tensor:
         axes = reduce.normalize_axes(op, dim, self.ndim)
-        found = np.asarray(combine(self.array, axis=axes, keepdims=keepdim))
+        found = as_array(combine(self.array, axis=axes, keepdims=keepdim))
         # As in PyTorch: of bytes the answer is a byte.
         return self._new(found.astype(np.uint8) if self.dtype == np.uint8 else found)
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
 from minicnn import autograd
+from minicnn.device import is_device
 from minicnn.errors import ArgumentError, CheckpointError, MiniCNNError
+from minicnn.kernels import on_gpu
 from minicnn.tensor import RemovableHook, Tensor
 
 
@@ -270,15 +272,23 @@ class Module:
             parameter.grad = None
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Convert floating-point parameters and buffers to a dtype, or move them to a device."""
+        """Move parameters and buffers to a device, or convert the floating-point ones to a dtype.
+
+        In place: the tensors stay the same objects, since optimizers hold on to them.
+        """
+        given = [a.device if isinstance(a, Tensor) else a for a in (*args, kwargs.get("device"))]
+        device = next((a for a in given if is_device(a)), None)
         for module in self.modules():
             for table in (module._parameters, module._buffers):
                 for tensor in table.values():
-                    if tensor is not None and tensor.is_floating_point():
-                        # The tensor stays the same object: optimizers hold on to it.
+                    if tensor is None:
+                        continue
+                    if tensor.is_floating_point():
                         tensor.array = tensor.detach().to(*args, **kwargs).array
-                        if tensor.grad is not None:
-                            tensor.grad = tensor.grad.to(*args, **kwargs)
+                    elif device is not None:
+                        tensor.array = tensor.detach().to(device).array
+                    if tensor.grad is not None:
+                        tensor.grad = tensor.grad.to(*args, **kwargs)
         return self
 
     def float(self) -> Self:
@@ -293,9 +303,9 @@ class Module:
         """Move to the CPU."""
         return self.to(device="cpu")
 
-    def cuda(self) -> Self:
-        """Move to the GPU."""
-        return self.to(device="cuda")
+    def cuda(self, device: Any = None) -> Self:
+        """Move to the current GPU, or to the one given by number or name."""
+        return self.to(device="cuda" if device is None else device)
 
     def state_dict(self, prefix: str = "") -> OrderedDict[str, Tensor]:
         """All parameters and persistent buffers by path; tensors that share the module's memory."""
@@ -382,4 +392,5 @@ def _array_of(key: str, value: Any) -> Any:
             f"load_state_dict: {key} is a {type(value).__name__}, not a tensor."
             " Give what state_dict() returned."
         )
-    return array if hasattr(array, "__array_namespace__") else array.__array__()
+    is_ours = hasattr(array, "__array_namespace__") or on_gpu(array)
+    return array if is_ours else array.__array__()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import autograd
+from minicnn.device import beside
 from minicnn.errors import AutogradError, ShapeError
 from minicnn.functions import cat
 from minicnn.kernels.shapes import number
@@ -42,10 +43,10 @@ def get_total_norm(
     arrays = [t.array for t in ([tensors] if isinstance(tensors, Tensor) else tensors)]
     if not arrays:
         return Tensor(np.zeros((), np.float32))
-    dtype, p = np.result_type(*arrays), float(norm_type)
+    dtype, p = np.result_type(*(a.dtype for a in arrays)), float(norm_type)
     with np.errstate(all="ignore"):
         norms = np.asarray([_norm(a, p) for a in arrays if a.size])
-        total = Tensor(np.asarray(_norm(norms, p), dtype))
+        total = Tensor(beside(np.asarray(_norm(norms, p), dtype), arrays[0]))
     if error_if_nonfinite and not np.isfinite(total.array):
         raise AutogradError(
             f"get_total_norm: the gradients' norm of order {p:g} is {total.item()}. "

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from minicnn import dtypes
 from minicnn.autograd import Function, Variable
 from minicnn.kernels import shapes
@@ -16,7 +14,7 @@ from minicnn.kernels.shapes.parts import check_image
 from minicnn.ops.batching import on_images
 from minicnn.ops.elementwise import cast, require_float
 from minicnn.ops.pool import MaxPool2dFunction, rows_as_images
-from minicnn.ops.shaping import squeeze
+from minicnn.ops.shaping import c_order, squeeze
 
 OutputSize = int | Sequence[int | None]
 
@@ -29,11 +27,11 @@ class AdaptiveAvgPool2dFunction(Function):
     @staticmethod
     def forward(ctx, x, output_size):
         ctx.shape = x.shape
-        return ctx.backend.adaptive_avg_pool2d(np.ascontiguousarray(x), output_size)
+        return ctx.backend.adaptive_avg_pool2d(c_order(x), output_size)
 
     @staticmethod
     def backward(ctx, dy):
-        dy = np.ascontiguousarray(dy)
+        dy = c_order(dy)
         return ctx.backend.adaptive_avg_pool2d_grad(dy, ctx.shape), None
 
 
@@ -42,7 +40,7 @@ class AdaptiveMaxPool2dFunction(MaxPool2dFunction):
 
     @staticmethod
     def forward(ctx, x, output_size):
-        x = np.ascontiguousarray(x)
+        x = c_order(x)
         y, indices = ctx.backend.adaptive_max_pool2d(x, output_size)
         ctx.shape = x.shape
         ctx.save_for_backward(indices)

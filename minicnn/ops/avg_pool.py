@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from minicnn.autograd import Function, Variable
 from minicnn.kernels import shapes
 from minicnn.kernels.errors import ArgumentError
@@ -13,6 +11,7 @@ from minicnn.kernels.shapes import flag, integer
 from minicnn.ops.batching import on_images
 from minicnn.ops.elementwise import require_float
 from minicnn.ops.pool import Sizes, rows_as_images, window_sizes
+from minicnn.ops.shaping import c_order
 
 
 class AvgPool2dFunction(Function):
@@ -23,11 +22,11 @@ class AvgPool2dFunction(Function):
     @staticmethod
     def forward(ctx, x, geometry):
         ctx.shape, ctx.geometry = x.shape, geometry
-        return ctx.backend.avg_pool2d(np.ascontiguousarray(x), *geometry)
+        return ctx.backend.avg_pool2d(c_order(x), *geometry)
 
     @staticmethod
     def backward(ctx, dy):
-        dy = np.ascontiguousarray(dy)
+        dy = c_order(dy)
         return ctx.backend.avg_pool2d_grad(dy, ctx.shape, *ctx.geometry), None
 
 

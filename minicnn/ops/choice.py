@@ -8,6 +8,7 @@ import numpy as np
 
 from minicnn import dtypes
 from minicnn.autograd import Function, Variable
+from minicnn.kernels import namespace
 from minicnn.kernels.errors import ArgumentError, DtypeError, ShapeError
 from minicnn.ops.elementwise import cast, operands, unbroadcast
 
@@ -18,7 +19,7 @@ class ClampFunction(Function):
     @staticmethod
     def forward(ctx, x, low, high):
         if ctx.needs_input_grad[0]:
-            inside = np.ones(x.shape, bool)
+            inside = namespace(x).ones(x.shape, bool)
             if low is not None:
                 inside &= x >= low
             if high is not None:

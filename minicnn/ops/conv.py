@@ -12,15 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from minicnn.autograd import Function, Variable
 from minicnn.kernels import shapes
 from minicnn.kernels.shapes import Pair, integer, integers
 from minicnn.ops.batching import with_batch
 from minicnn.ops.elementwise import require_float
 from minicnn.ops.pad import pad
-from minicnn.ops.shaping import squeeze, unsqueeze
+from minicnn.ops.shaping import c_order, squeeze, unsqueeze
 
 Sizes = tuple[int, ...]
 
@@ -32,8 +30,8 @@ class Conv2dFunction(Function):
 
     @staticmethod
     def forward(ctx, x, w, b, stride, padding, dilation, groups):
-        x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
-        b = None if b is None else np.ascontiguousarray(b)
+        x, w = c_order(x), c_order(w)
+        b = None if b is None else c_order(b)
         ctx.geometry = stride, padding, dilation, groups
         ctx.shapes = x.shape, w.shape
         need_x, need_w = ctx.needs_input_grad[:2]
@@ -44,7 +42,7 @@ class Conv2dFunction(Function):
     def backward(ctx, dy):
         x, w = ctx.saved_tensors
         x_shape, w_shape = ctx.shapes
-        dy = np.ascontiguousarray(dy)
+        dy = c_order(dy)
         dx = dw = db = None
         if ctx.needs_input_grad[0]:
             dx = ctx.backend.conv2d_input_grad(dy, w, x_shape, *ctx.geometry)
@@ -65,8 +63,8 @@ class Conv3dFunction(Function):
 
     @staticmethod
     def forward(ctx, x, w, b, stride, padding, dilation, groups):
-        x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
-        b = None if b is None else np.ascontiguousarray(b)
+        x, w = c_order(x), c_order(w)
+        b = None if b is None else c_order(b)
         ctx.along = (w.shape[2], 1), (dilation[0], 1), (padding[0], 0), (stride[0], 1)
         ctx.geometry = stride[1:], padding[1:], dilation[1:], groups
         ctx.shapes = x.shape, w.shape
@@ -114,12 +112,12 @@ def _unfold_depth(backend: Any, x: Any, along: tuple[Pair, ...]) -> Any:
 def _as_images(x: Any) -> Any:
     """(N, C, D, H, W) → (N·D, C, H, W), a copy."""
     N, C, D, H, W = x.shape
-    return np.ascontiguousarray(x.swapaxes(1, 2)).reshape(N * D, C, H, W)
+    return c_order(x.swapaxes(1, 2)).reshape(N * D, C, H, W)
 
 
 def _as_volumes(x: Any, N: int, D: int) -> Any:
     """(N·D, C, H, W) → (N, C, D, H, W), a copy."""
-    return np.ascontiguousarray(x.reshape(N, D, *x.shape[1:]).swapaxes(1, 2))
+    return c_order(x.reshape(N, D, *x.shape[1:]).swapaxes(1, 2))
 
 
 def _apply1d(x: Variable, w: Variable, b: Variable | None, *geometry: Any) -> Any:

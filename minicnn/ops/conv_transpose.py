@@ -10,15 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from minicnn.autograd import Function, Variable
 from minicnn.kernels import shapes
 from minicnn.kernels.shapes import integer, integers
 from minicnn.ops.batching import with_batch
 from minicnn.ops.elementwise import require_float
 from minicnn.ops.pad import pad
-from minicnn.ops.shaping import squeeze, unsqueeze
+from minicnn.ops.shaping import c_order, squeeze, unsqueeze
 
 
 class ConvTranspose2dFunction(Function):
@@ -28,7 +26,7 @@ class ConvTranspose2dFunction(Function):
 
     @staticmethod
     def forward(ctx, x, w, b, size, stride, padding, dilation, groups):
-        x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
+        x, w = c_order(x), c_order(w)
         ctx.geometry = stride, padding, dilation, groups
         ctx.w_shape = w.shape
         need_x, need_w = ctx.needs_input_grad[:2]
@@ -42,7 +40,7 @@ class ConvTranspose2dFunction(Function):
     @staticmethod
     def backward(ctx, dy):
         x, w = ctx.saved_tensors
-        dy = np.ascontiguousarray(dy)
+        dy = c_order(dy)
         dx = dw = db = None
         if ctx.needs_input_grad[0]:
             dx = ctx.backend.conv2d(dy, w, None, *ctx.geometry)

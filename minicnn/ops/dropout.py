@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from minicnn import dtypes
 from minicnn.autograd import Function, Variable
+from minicnn.kernels import namespace
 from minicnn.kernels.errors import ArgumentError
 from minicnn.ops.elementwise import require_float
 from minicnn.ops.shaping import c_order
@@ -60,7 +59,7 @@ class ChannelDropoutFunction(Function):
 
 
 def _drop_channels(backend: Any, x: Any, p: float, seed: int, offset: int) -> Any:
-    mask = backend.dropout(np.ones(x.shape[:2], x.dtype), p, seed, offset)
+    mask = backend.dropout(namespace(x).ones(x.shape[:2], x.dtype), p, seed, offset)
     return x * mask.reshape(mask.shape + (1,) * (x.ndim - 2))
 
 

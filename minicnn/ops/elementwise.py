@@ -14,6 +14,8 @@ import numpy as np
 
 from minicnn import dtypes
 from minicnn.autograd import Function, Variable
+from minicnn.autograd.function import as_array
+from minicnn.device import common_device, computing_on, device_of, require_available, to_device
 from minicnn.kernels.errors import ArgumentError, DtypeError, ShapeError
 
 
@@ -36,9 +38,32 @@ def cast(x: Variable, dtype: Any) -> Any:
     if x.array.dtype == dtype:
         return x
     if not dtypes.is_floating(dtype):
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), computing_on(x.array):
             return Variable.result_class(x.array.astype(dtype))
     return CastFunction.apply(x, dtype)
+
+
+class MoveFunction(Function):
+    """y = a copy of x in another device's memory; the gradient goes back to x's."""
+
+    @staticmethod
+    def forward(ctx, x, target):
+        ctx.source = device_of(x)
+        return to_device(x, target)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return to_device(dy, ctx.source), None
+
+
+def move(x: Variable, target: Any) -> Any:
+    """`x` on a device: itself if it is there already."""
+    wanted, source = require_available(target), device_of(x.array)
+    if wanted.type == source.type == "cpu" or wanted == source:
+        return x
+    if wanted.type == source.type and to_device(x.array, wanted) is x.array:  # "cuda" is cuda:0
+        return x
+    return MoveFunction.apply(x, wanted)
 
 
 class CloneFunction(Function):
@@ -86,8 +111,10 @@ def require_float(op: str, input: Any, **others: Any) -> None:
 
 
 def require_one_dtype(op: str, **tensors: Variable) -> None:
-    """Raise, naming each, unless all have the same dtype."""
+    """Raise, naming each, unless all have the same dtype and are on the same device."""
     first, *rest = tensors.values()
+    if any(type(x.array) is not type(first.array) for x in rest):
+        common_device(op, **{name: x.array for name, x in tensors.items()})
     if any(x.array.dtype != first.array.dtype for x in rest):
         raise DtypeError(
             f"{op}: got a mixture of dtypes: {_with_dtypes(tensors)}. "
@@ -118,9 +145,11 @@ def operands(
     A number outside the range of an integer dtype wraps around, as sums and products do; in a
     comparison it stays what it is.
     """
-    if isinstance(a, Variable) and isinstance(b, Variable):
+    both = isinstance(a, Variable) and isinstance(b, Variable)
+    if both:
         x, y = a.array, b.array
-        if x.dtype == y.dtype and x.shape == y.shape and (x.dtype.kind == "f" or not floating):
+        alike = x.dtype == y.dtype and x.shape == y.shape and type(x) is type(y)
+        if alike and (x.dtype.kind == "f" or not floating):
             return a, b  # the usual case: the rules below take half the time of a small operation
     for x in (a, b):
         if not isinstance(x, Variable) and not dtypes.is_scalar(x):
@@ -129,15 +158,29 @@ def operands(
                 "Wrap it in minicnn.tensor(...)."
             )
     arrays = [x.array if isinstance(x, Variable) else x for x in (a, b)]
+    shapes = [getattr(x, "shape", ()) for x in arrays]
     try:
-        np.broadcast_shapes(*(np.shape(x) for x in arrays))
+        np.broadcast_shapes(*shapes)
     except ValueError:
         raise ShapeError(
-            f"{op}: shapes {np.shape(arrays[0])} and {np.shape(arrays[1])} do not broadcast. "
+            f"{op}: shapes {shapes[0]} and {shapes[1]} do not broadcast. "
             "From the right, sizes must be equal, or one of them 1."
         ) from None
     dtype = (dtypes.float_result_type if floating else dtypes.result_type)(*arrays)
+    if both and not type(x) is type(y) is np.ndarray:
+        a, b = _on_one_device(op, a, b)
     return _as(a, dtype, not compare), _as(b, dtype, not compare)
+
+
+def _on_one_device(op: str, a: Any, b: Any) -> tuple[Any, Any]:
+    """Both on one device: as in PyTorch a CPU tensor without dimensions goes to the other's."""
+    places = device_of(a.array), device_of(b.array)
+    if a.array.ndim == 0 and places[0].type == "cpu":
+        a = move(a, places[1])
+    elif b.array.ndim == 0 and places[1].type == "cpu":
+        b = move(b, places[0])
+    common_device(op, input=a.array, other=b.array)
+    return a, b
 
 
 def _as(x: Any, dtype: np.dtype, wrap: bool) -> Any:
@@ -350,9 +393,13 @@ def _not_differentiable(name: str, compute: Callable, check: Callable | None = N
         a, b = operands(name, a, b, compare=name in _COMPARISONS)
         if check is not None:
             check(name, a, b)
-        arrays = [x.array if isinstance(x, Variable) else x for x in (a, b)]
-        with np.errstate(all="ignore"):
-            return Variable.result_class(np.asanyarray(compute(*arrays)))
+        x = a.array if isinstance(a, Variable) else a
+        y = b.array if isinstance(b, Variable) else b
+        if type(x) is np.ndarray or type(y) is np.ndarray:
+            with np.errstate(all="ignore"):
+                return Variable.result_class(np.asanyarray(compute(x, y)))
+        with computing_on(y if x is a else x):
+            return Variable.result_class(as_array(compute(x, y)))
 
     function.__name__ = function.__qualname__ = name
     return function

@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn import dtypes
 from minicnn.autograd import Function, Variable
+from minicnn.device import common_device, computing_on, host
 from minicnn.kernels.errors import ArgumentError, DtypeError, ShapeError
 from minicnn.ops import elementwise
 from minicnn.ops import reduce as reductions
@@ -63,10 +64,12 @@ def binary_cross_entropy(
     _require_one_shape(op, input, target)
     require_float(op, input, target=target)
     for name, array in (("input", input.array), ("target", target.array)):
-        outside = ~((array >= 0) & (array <= 1))  # NaN is outside too
-        if outside.any():
+        with computing_on(array):
+            outside = ~((array >= 0) & (array <= 1))  # NaN is outside too
+            wrong = host(array[outside])
+        if wrong.size:
             raise ArgumentError(
-                f"{op}: {name} must be probabilities from 0 to 1, got {array[outside][0]}. "
+                f"{op}: {name} must be probabilities from 0 to 1, got {wrong[0]}. "
                 "For logits use binary_cross_entropy_with_logits."
             )
     return _weighted(op, BCEFunction.apply(input, target), weight, reduction)
@@ -278,6 +281,7 @@ def _fitting(op: str, name: str, tensor: Variable, x: Variable) -> Any:
             f"{op}: {name} {array.shape} does not broadcast to the losses' {shape}."
             " Sizes must be equal or 1, counted from the last axis."
         )
+    common_device(op, input=x.array, **{name: array})
     return array.astype(x.array.dtype, copy=False)
 
 

@@ -7,26 +7,44 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import Function, Variable
+from minicnn.device import beside, common_device, computing_on, device_of, host
+from minicnn.kernels import namespace, on_gpu
 from minicnn.kernels.errors import DtypeError, OutOfRangeError, ShapeError
-from minicnn.ops.elementwise import unbroadcast
+from minicnn.ops.elementwise import move, unbroadcast
 from minicnn.ops.shaping import normalize_axis, reshape
 
 
-def _raw(index: Any) -> Any:
-    """An index with Tensors replaced by their arrays, checked for what NumPy would misread."""
+def _raw(index: Any, x: Variable) -> Any:
+    """An index with Tensors replaced by arrays beside x, checked for what NumPy would misread."""
     if isinstance(index, tuple):
-        return tuple(_raw(part) for part in index)
+        return tuple(_raw(part, x) for part in index)
     if isinstance(index, Variable):
         index = index.array
     if isinstance(index, list):
         index = np.asarray(index, dtype=np.int64 if not index else None)
-    if isinstance(index, np.ndarray) and index.dtype.kind == "f":
+    if not isinstance(index, np.ndarray) and not on_gpu(index):
+        return index
+    if index.dtype.kind == "f":
         raise DtypeError(
             f"index: indices must be integers or booleans, got {index.dtype}. Convert with .long()."
         )
-    if isinstance(index, np.ndarray) and index.ndim == 0 and index.dtype.kind in "iu":
+    if index.ndim == 0 and index.dtype.kind in "iu":
         return int(index)
-    return index
+    if on_gpu(index):  # as in PyTorch an index may stay on the CPU, but not lie on another GPU
+        common_device("index", tensor=x.array, index=index)
+    return beside(index, x.array)
+
+
+def _require_inside(advanced: Any, shape: tuple[int, ...]) -> None:
+    """Raise as NumPy would: CuPy reads, and writes, another element instead."""
+    axis = 0
+    for part in advanced:
+        if on_gpu(part) and part.dtype.kind in "iu" and part.size:
+            size, low, high = shape[axis], int(part.min()), int(part.max())
+            if low < -size or high >= size:
+                wrong = high if high >= size else low
+                raise IndexError(f"index {wrong} is out of bounds for axis {axis} with size {size}")
+        axis += _axes_used(part)
 
 
 def _split(index: Any, x: Variable) -> tuple[Any, Any]:
@@ -60,13 +78,13 @@ def _split(index: Any, x: Variable) -> tuple[Any, Any]:
 
 def _is_array(part: Any) -> bool:
     """Whether `part` chooses element by element; True and False alone are masks of no axes."""
-    return isinstance(part, np.ndarray | bool | np.bool_)
+    return isinstance(part, np.ndarray | bool | np.bool_) or on_gpu(part)
 
 
 def _axes_used(part: Any) -> int:
     if part is None or part is Ellipsis or isinstance(part, bool | np.bool_):
         return 0
-    return part.ndim if isinstance(part, np.ndarray) and part.dtype == bool else 1
+    return part.ndim if _is_array(part) and part.dtype == np.bool_ else 1
 
 
 class SliceFunction(Function):
@@ -81,7 +99,7 @@ class SliceFunction(Function):
 
     @staticmethod
     def backward(ctx, dy):
-        dx = np.zeros(ctx.shape, dy.dtype)
+        dx = namespace(dy).zeros(ctx.shape, dy.dtype)
         dx[ctx.index] = dy
         return dx, None
 
@@ -97,26 +115,33 @@ class TakeFunction(Function):
 
     @staticmethod
     def backward(ctx, dy):
-        dx = np.zeros(ctx.shape, dy.dtype)
-        np.add.at(dx, ctx.index, dy)
-        return dx, None
+        return _scattered(dy, ctx.index, ctx.shape), None
+
+
+def _scattered(dy: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of `shape` plus dy at `index`; on the CPU, for a GPU's order, and bits, would vary."""
+    dx = np.zeros(shape, dy.dtype)
+    np.add.at(dx, tuple(host(part) for part in index), host(dy))
+    return beside(dx, dy)
 
 
 def _copied(index: Any) -> Any:
     """The index with arrays of its own: the user may change theirs before backward."""
     if index is None:
         return None
-    return tuple(p.copy() if isinstance(p, np.ndarray) else p for p in index)
+    return tuple(p.copy() if hasattr(p, "copy") else p for p in index)
 
 
 def getitem(x: Variable, index: Any) -> Any:
     """x[index] as in PyTorch: views for integers and slices, copies for index arrays and masks."""
-    basic, advanced = _split(_raw(index), x)
     try:
+        basic, advanced = _split(_raw(index, x), x)
         if advanced is None:
             return SliceFunction.apply(x, basic)
         if any(p is not Ellipsis and p != slice(None) for p in basic):
             x = SliceFunction.apply(x, basic)
+        with computing_on(x.array):
+            _require_inside(advanced, x.array.shape)
         return TakeFunction.apply(x, advanced)
     except IndexError as error:
         raise _index_error(x, error) from None
@@ -156,18 +181,22 @@ def _put(array: Any, basic: Any, advanced: Any, value: Any) -> None:
     if advanced is None:
         array[basic] = value
     else:
-        array[basic][advanced] = value
+        view = array[basic]
+        _require_inside(advanced, view.shape)
+        view[advanced] = value
 
 
 def setitem(x: Variable, index: Any, value: Any) -> Any:
     """The tensor that `x[index] = value` leaves behind, as a new one."""
     if not isinstance(value, Variable):
-        value = Variable.result_class(np.asarray(value, x.array.dtype))
-    basic, advanced = _split(_raw(index), x)
+        value = Variable.result_class(beside(np.asarray(value, x.array.dtype), x.array))
+    value = move(value, device_of(x.array))
     try:
-        chosen = x.array[basic] if advanced is None else x.array[basic][advanced]
+        basic, advanced = _split(_raw(index, x), x)
+        with computing_on(x.array):
+            chosen = x.array[basic] if advanced is None else x.array[basic][advanced]
         # A value may have further leading axes of size 1.
-        extra = value.array.ndim - np.ndim(chosen)
+        extra = value.array.ndim - chosen.ndim
         if extra > 0 and set(value.array.shape[:extra]) == {1}:
             value = reshape(value, value.array.shape[extra:])
         return SetItemFunction.apply(x, value, basic, advanced)
@@ -179,9 +208,13 @@ def setitem(x: Variable, index: Any, value: Any) -> Any:
 
 def assign(x: Variable, index: Any, value: Any) -> None:
     """x[index] = value in x's own memory, off the tape."""
-    basic, advanced = _split(_raw(index), x)
+    value = value.array if isinstance(value, Variable) else value
+    if isinstance(value, np.ndarray) or on_gpu(value):
+        value = beside(value, x.array)
     try:
-        _put(x.array, basic, advanced, value.array if isinstance(value, Variable) else value)
+        basic, advanced = _split(_raw(index, x), x)
+        with computing_on(x.array):
+            _put(x.array, basic, advanced, value)
     except IndexError as error:
         raise _index_error(x, error) from None
     except ValueError as error:
@@ -201,13 +234,11 @@ class GatherFunction(Function):
     @staticmethod
     def backward(ctx, dy):
         (index,) = ctx.saved_tensors
-        dx = np.zeros(ctx.shape, dy.dtype)
-        np.add.at(dx, _grid(index, ctx.axis), dy)
-        return dx, None, None
+        return _scattered(dy, _grid(index, ctx.axis), ctx.shape), None, None
 
 
 def _grid(index: Any, axis: int) -> tuple[Any, ...]:
-    grid = list(np.ogrid[tuple(slice(n) for n in index.shape)])
+    grid = list(namespace(index).ogrid[tuple(slice(n) for n in index.shape)])
     grid[axis] = index
     return tuple(grid)
 
@@ -216,6 +247,7 @@ def gather(x: Variable, axis: int, index: Variable) -> Any:
     """The elements of `x` that `index` names along `axis`; `index` has the result's shape."""
     axis = normalize_axis("gather", axis, x.array.ndim)
     array = index.array
+    common_device("gather", input=x.array, index=array)
     if array.dtype != np.int64:
         raise DtypeError(
             f"gather: the index must be int64, got {array.dtype}. Convert with .long()."
@@ -225,9 +257,11 @@ def gather(x: Variable, axis: int, index: Variable) -> Any:
             f"gather: index shape {array.shape} and tensor shape {x.array.shape} differ in rank."
             " Reshape the index."
         )
-    if array.size and (array.min() < 0 or array.max() >= x.array.shape[axis]):
+    with computing_on(array):
+        low, high = (int(array.min()), int(array.max())) if array.size else (0, -1)
+    if low < 0 or high >= x.array.shape[axis]:
         raise OutOfRangeError(
-            f"gather: indices {array.min()}..{array.max()} leave the range "
+            f"gather: indices {low}..{high} leave the range "
             f"0..{x.array.shape[axis] - 1} of dim {axis}."
             " Correct the indices."
         )

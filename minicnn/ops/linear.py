@@ -17,7 +17,7 @@ from minicnn.ops.elementwise import (
     require_tensor,
     unbroadcast,
 )
-from minicnn.ops.shaping import reshape
+from minicnn.ops.shaping import c_order, reshape
 
 
 class LinearFunction(Function):
@@ -27,8 +27,8 @@ class LinearFunction(Function):
 
     @staticmethod
     def forward(ctx, x, w, b):
-        x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
-        b = None if b is None else np.ascontiguousarray(b)
+        x, w = c_order(x), c_order(w)
+        b = None if b is None else c_order(b)
         need_x, need_w = ctx.needs_input_grad[:2]
         ctx.save_for_backward(x if need_w else None, w if need_x else None)
         return ctx.backend.linear(x, w, b)
@@ -36,7 +36,7 @@ class LinearFunction(Function):
     @staticmethod
     def backward(ctx, dy):
         x, w = ctx.saved_tensors
-        dy = np.ascontiguousarray(dy)
+        dy = c_order(dy)
         dx = dw = db = None
         if ctx.needs_input_grad[0]:
             dx = ctx.backend.linear_input_grad(dy, w)

@@ -10,11 +10,13 @@ import numpy as np
 
 from minicnn import autograd, dtypes
 from minicnn.autograd import Function, Variable
+from minicnn.device import common_device, computing_on
+from minicnn.kernels import namespace
 from minicnn.kernels.errors import ArgumentError, DtypeError, OutOfRangeError, ShapeError
 from minicnn.ops import reduce as reductions
 from minicnn.ops.choice import where
 from minicnn.ops.elementwise import add, cast, div, mul, neg, require_float
-from minicnn.ops.shaping import permute, reshape, unsqueeze
+from minicnn.ops.shaping import c_order, permute, reshape, unsqueeze
 from minicnn.ops.softmax import log_softmax
 
 Array = Any
@@ -27,15 +29,15 @@ class SoftmaxCrossEntropyFunction(Function):
 
     @staticmethod
     def forward(ctx, logits, target):
-        target = np.ascontiguousarray(target)
-        losses, log_probs = ctx.backend.softmax_cross_entropy(np.ascontiguousarray(logits), target)
+        target = c_order(target)
+        losses, log_probs = ctx.backend.softmax_cross_entropy(c_order(logits), target)
         ctx.save_for_backward(log_probs, target)
         return losses
 
     @staticmethod
     def backward(ctx, dlosses):
         log_probs, target = ctx.saved_tensors
-        dlosses = np.ascontiguousarray(dlosses)
+        dlosses = c_order(dlosses)
         return ctx.backend.softmax_cross_entropy_grad(dlosses, log_probs, target), None
 
 
@@ -53,7 +55,7 @@ class PickFunction(Function):
     @staticmethod
     def backward(ctx, dy):
         (target,) = ctx.saved_tensors
-        dx = np.zeros(ctx.shape, dy.dtype)
+        dx = namespace(dy).zeros(ctx.shape, dy.dtype)
         np.put_along_axis(dx, target[:, None], -dy[:, None], 1)
         return dx, None
 
@@ -105,7 +107,8 @@ def cross_entropy(
                 "probabilities. Leave it out, and give those examples probabilities of 0."
             )
         return _with_probabilities(input, target, factors, reduction, label_smoothing)
-    labels = _labels(op, input, target, classes, factors, ignore_index)
+    with computing_on(input.array):
+        labels = _labels(op, input, target, classes, factors, ignore_index)
     rows = _rows(input)
     if not label_smoothing:
         losses = _weigh(SoftmaxCrossEntropyFunction.apply(rows, labels.safe), labels)
@@ -141,7 +144,8 @@ def nll_loss(
     reduction = reduction_of(op, reduction, size_average, reduce)
     classes = _classes(op, input)
     factors = None if weight is None else _class_weights(op, weight, input, classes)
-    labels = _labels(op, input, target, classes, factors, ignore_index)
+    with computing_on(input.array):
+        labels = _labels(op, input, target, classes, factors, ignore_index)
     losses = _weigh(PickFunction.apply(_rows(input), labels.safe), labels)
     return _finish(losses, labels, reduction)
 
@@ -176,7 +180,7 @@ def one_hot(tensor: Variable, num_classes: int = -1) -> Any:
             f"{op}: labels {labels.min()}..{labels.max()} leave the range of {classes} classes, "
             f"0..{classes - 1}. Check the labels, or num_classes."
         )
-    rows = labels[..., None] == np.arange(classes)
+    rows = labels[..., None] == namespace(labels).arange(classes)
     return Variable._new(rows.astype(np.int64))
 
 
@@ -206,6 +210,7 @@ def _labels(
             f"{op}: logits {shape} need labels of shape {wanted}, got {target.array.shape}. "
             "Logits are (N, classes) or (N, classes, d1, …)."
         )
+    common_device(op, input=x.array, target=target.array)
     safe = reshape(cast(target, dtypes.int64), (target.array.size,))
     labels = safe.array
     inside = (labels >= 0) & (labels < classes)
@@ -301,6 +306,7 @@ def _class_weights(op: str, weight: Variable, x: Variable, classes: int) -> Arra
             f"{op}: weight is {weight.array.dtype}, the logits are {x.array.dtype}. "
             "Convert it with .to(logits.dtype)."
         )
+    common_device(op, input=x.array, weight=weight.array)
     return constant(op, "weight", weight)
 
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import Function, Variable
-from minicnn.kernels import current_backend
+from minicnn.device import common_device, computing_on
+from minicnn.kernels import backend_of, namespace
 from minicnn.kernels.errors import ArgumentError, ShapeError
 from minicnn.kernels.shapes import flag, number
 from minicnn.ops.elementwise import require_float
-from minicnn.ops.shaping import c_order, contiguous
+from minicnn.ops.shaping import c_order, contiguous, writeable
 
 
 class BatchNormFunction(Function):
@@ -121,10 +122,11 @@ def batch_norm(
     x, C = contiguous(input), input.array.shape[1]
     if not training:
         return BatchNormFunction.apply(x, weight, bias, running_mean, running_var, False, eps)
-    mean = var = np.zeros(C, x.array.dtype)  # of an empty batch
+    common_device(op, input=x.array, **{k: v.array for k, v in vectors.items() if v is not None})
+    mean = var = namespace(x.array).zeros(C, x.array.dtype)  # of an empty batch
     if M:
-        with np.errstate(all="ignore"):
-            mean, var = current_backend().batch_moments(rows(x.array))
+        with np.errstate(all="ignore"), computing_on(x.array):
+            mean, var = backend_of(x.array).batch_moments(rows(x.array))
             _move(running_mean, mean, momentum)
             _move(running_var, var * (M / (M - 1)), momentum)
     return BatchNormFunction.apply(x, weight, bias, mean, var, True, eps)
@@ -169,7 +171,7 @@ def _check_statistics(op: str, mean: Variable | None, var: Variable | None, trai
             raise ArgumentError(
                 f"{op}: {name} has no derivative here, and requires one. Pass {name}.detach()."
             )
-        if statistic is not None and training and not statistic.array.flags.writeable:
+        if statistic is not None and training and not writeable(statistic.array):
             raise ArgumentError(
                 f"{op}: {name} is read-only memory, and training moves it. Pass a .clone()."
             )

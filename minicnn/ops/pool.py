@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from minicnn import dtypes
 from minicnn.autograd import Function, Variable
 from minicnn.kernels import shapes
 from minicnn.kernels.shapes import flag, integers
 from minicnn.ops.batching import on_images
 from minicnn.ops.elementwise import cast, require_float
+from minicnn.ops.shaping import c_order
 
 Sizes = int | Sequence[int]
 
@@ -25,7 +24,7 @@ class MaxPool2dFunction(Function):
 
     @staticmethod
     def forward(ctx, x, geometry):
-        x = np.ascontiguousarray(x)
+        x = c_order(x)
         y, indices = ctx.backend.max_pool2d(x, *geometry)
         ctx.shape = x.shape
         ctx.save_for_backward(indices)
@@ -34,7 +33,7 @@ class MaxPool2dFunction(Function):
     @staticmethod
     def backward(ctx, dy, _):
         (indices,) = ctx.saved_tensors
-        return ctx.backend.max_pool2d_grad(np.ascontiguousarray(dy), indices, ctx.shape), None
+        return ctx.backend.max_pool2d_grad(c_order(dy), indices, ctx.shape), None
 
 
 def window_sizes(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from minicnn import dtypes
 from minicnn.autograd import Function, Variable
+from minicnn.autograd.function import as_array
+from minicnn.kernels import namespace
 from minicnn.kernels.errors import DtypeError, ShapeError
 from minicnn.ops.elementwise import cast, clone, div, mul, sub
 from minicnn.ops.shaping import normalize_axis, reshape
@@ -76,7 +79,7 @@ def mean(x: Variable, axis: Axes = None, keepdim: bool = False) -> Any:
     """The mean over `axis`, of a floating-point tensor."""
     _require_floating("mean", x)
     axes = normalize_axes("mean", axis, x.array.ndim)
-    count = int(np.prod([x.array.shape[a] for a in axes]))
+    count = math.prod(x.array.shape[a] for a in axes)
     total = SumFunction.apply(x, axes, keepdim)
     return div(total, count) if count else mul(total, float("nan"))
 
@@ -101,7 +104,7 @@ class ProdFunction(Function):
     def backward(ctx, dy):
         (x,) = ctx.saved_tensors
         x = np.moveaxis(x, ctx.axis, -1)
-        ones = np.ones((*x.shape[:-1], 1), x.dtype)
+        ones = namespace(x).ones((*x.shape[:-1], 1), x.dtype)
         size = x.shape[-1]
         before = np.cumprod(np.concatenate([ones, x[..., :-1]], -1)[..., :size], -1)
         after = np.cumprod(np.concatenate([ones, x[..., :0:-1]], -1)[..., :size], -1)[..., ::-1]
@@ -123,7 +126,7 @@ def var(x: Variable, axis: Axes = None, correction: int = 1, keepdim: bool = Fal
     """The mean squared deviation, Σ(x-mean)²/(n-correction)."""
     _require_floating("var", x)
     axes = normalize_axes("var", axis, x.array.ndim)
-    count = int(np.prod([x.array.shape[a] for a in axes]))
+    count = math.prod(x.array.shape[a] for a in axes)
     deviation = sub(x, mean(x, axes, keepdim=True))
     total = sum(mul(deviation, deviation), axes, keepdim)
     degrees = max(count - correction, 0)
@@ -170,7 +173,7 @@ class ExtremeFunction(Function):
     @staticmethod
     def backward(ctx, dy, _):
         (index,) = ctx.saved_tensors
-        dx = np.zeros(ctx.shape, dy.dtype)
+        dx = namespace(dy).zeros(ctx.shape, dy.dtype)
         np.put_along_axis(dx, index, dy if ctx.keepdim else np.expand_dims(dy, ctx.axis), ctx.axis)
         return dx, None, None, None
 
@@ -198,7 +201,7 @@ def extreme(op: str, x: Variable, axis: int, keepdim: bool) -> tuple[Any, Any]:
     axis = normalize_axis(op, axis, x.array.ndim)
     _require_some(op, x, (axis,))
     if x.array.ndim == 0:
-        return clone(x), Variable.result_class(np.zeros((), np.int64))
+        return clone(x), Variable.result_class(namespace(x.array).zeros((), np.int64))
     return ExtremeFunction.apply(x, axis, keepdim, np.argmax if op == "max" else np.argmin)
 
 
@@ -226,4 +229,5 @@ def arg_extreme(op: str, x: Variable, axis: int | None, keepdim: bool) -> Any:
         axis = normalize_axis(op, axis, x.array.ndim)
         if x.array.ndim == 0:
             axis = None
-    return Variable.result_class(np.asarray(pick(x.array, axis=axis, keepdims=keepdim), np.int64))
+    found = as_array(pick(x.array, axis=axis, keepdims=keepdim))
+    return Variable.result_class(found.astype(np.int64, copy=False))

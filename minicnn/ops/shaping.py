@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from minicnn import dtypes
 from minicnn.autograd import Function, Variable
+from minicnn.kernels import namespace, on_gpu
 from minicnn.kernels.errors import ArgumentError, DtypeError, ShapeError
 from minicnn.ops.elementwise import cast, require_tensor
 
@@ -96,11 +99,20 @@ def element_strides(array: Any) -> tuple[int, ...]:
 def _viewable(array: Any, shape: tuple[int, ...]) -> bool:
     if array.flags.c_contiguous or array.size == 0:
         return True
+    if on_gpu(array):  # CuPy knows no copy=False: NumPy is asked, of memory that is never touched
+        array = as_strided(np.empty(1, array.dtype), array.shape, array.strides)
     try:
         array.view().reshape(shape, copy=False)
     except (ValueError, TypeError):
         return False
     return True
+
+
+def writeable(array: Any) -> bool:
+    """Whether elements may be changed in place: not those that an expanded array shares."""
+    if on_gpu(array):  # CuPy has no such flag
+        return all(step or n < 2 for n, step in zip(array.shape, array.strides, strict=True))
+    return array.flags.writeable
 
 
 class TransposeFunction(Function):
@@ -115,7 +127,7 @@ class TransposeFunction(Function):
 
     @staticmethod
     def backward(ctx, dy):
-        return dy.transpose(np.argsort(ctx.order)), None
+        return dy.transpose([ctx.order.index(axis) for axis in range(dy.ndim)]), None
 
 
 def permute(x: Variable, order: Sequence[int]) -> Any:
@@ -201,7 +213,7 @@ def expand(x: Variable, shape: Sequence[int]) -> Any:
 
 def c_order(array: Any) -> Any:
     """`array` if C-contiguous, else a copy. (np.ascontiguousarray would add an axis to ().)"""
-    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+    return array if array.flags.c_contiguous else namespace(array).ascontiguousarray(array)
 
 
 class ContiguousFunction(Function):
@@ -209,7 +221,7 @@ class ContiguousFunction(Function):
 
     @staticmethod
     def forward(ctx, x):
-        return np.ascontiguousarray(x)
+        return c_order(x)
 
     @staticmethod
     def backward(ctx, dy):
@@ -227,7 +239,7 @@ class CatFunction(Function):
     @staticmethod
     def forward(ctx, *arrays, axis):
         ctx.axis = axis
-        ctx.ends = np.cumsum([a.shape[axis] for a in arrays])[:-1].tolist()
+        ctx.ends = [*accumulate(a.shape[axis] for a in arrays)][:-1]
         return np.concatenate(arrays, axis=axis)
 
     @staticmethod
@@ -295,7 +307,7 @@ class FlipFunction(Function):
     @staticmethod
     def forward(ctx, x, axes):
         ctx.axes = axes
-        return np.ascontiguousarray(np.flip(x, axes))
+        return c_order(np.flip(x, axes))
 
     @staticmethod
     def backward(ctx, dy):

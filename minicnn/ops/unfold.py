@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from minicnn.autograd import Function, Variable
 from minicnn.kernels import shapes
 from minicnn.kernels.shapes import Pair, pair
 from minicnn.ops.batching import with_batch
 from minicnn.ops.elementwise import require_float
-from minicnn.ops.shaping import squeeze, unsqueeze
+from minicnn.ops.shaping import c_order, squeeze, unsqueeze
 
 
 class UnfoldFunction(Function):
@@ -22,11 +20,11 @@ class UnfoldFunction(Function):
     @staticmethod
     def forward(ctx, x, *geometry):
         ctx.shape, ctx.geometry = x.shape, geometry
-        return ctx.backend.unfold(np.ascontiguousarray(x), *geometry)
+        return ctx.backend.unfold(c_order(x), *geometry)
 
     @staticmethod
     def backward(ctx, dy):
-        dx = ctx.backend.fold(np.ascontiguousarray(dy), ctx.shape, *ctx.geometry)
+        dx = ctx.backend.fold(c_order(dy), ctx.shape, *ctx.geometry)
         return (dx, *(None for _ in ctx.geometry))
 
 
@@ -38,11 +36,11 @@ class FoldFunction(Function):
     @staticmethod
     def forward(ctx, columns, shape, *geometry):
         ctx.geometry = geometry
-        return ctx.backend.fold(np.ascontiguousarray(columns), shape, *geometry)
+        return ctx.backend.fold(c_order(columns), shape, *geometry)
 
     @staticmethod
     def backward(ctx, dy):
-        dcolumns = ctx.backend.unfold(np.ascontiguousarray(dy), *ctx.geometry)
+        dcolumns = ctx.backend.unfold(c_order(dy), *ctx.geometry)
         return (dcolumns, None, *(None for _ in ctx.geometry))
 
 

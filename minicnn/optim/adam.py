@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import ArgumentError
-from minicnn.kernels import current_backend
+from minicnn.kernels import backend_of
 from minicnn.optim.optimizer import Optimizer
 from minicnn.tensor import Tensor
 
@@ -77,7 +77,7 @@ class Adam(Optimizer):
         if group["amsgrad"]:
             _amsgrad_step(array, grad, *moments, state["max_exp_avg_sq"].array, **options)
         else:
-            current_backend().adam_step(array, grad, *moments, **options)
+            backend_of(array).adam_step(array, grad, *moments, **options)
 
 
 def _amsgrad_step(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import autograd
+from minicnn.device import beside, computing_on
 from minicnn.errors import ArgumentError, CheckpointError
 from minicnn.nn.module import Parameter
 from minicnn.ops.shaping import c_order
@@ -124,10 +125,20 @@ class Optimizer:
         array, grad = c_order(p.array), c_order(p.grad.array)
         if group.get("maximize"):
             grad = -grad
-        self._update(array, grad, self.state.setdefault(p, {}), group)
+        with computing_on(array):
+            self._update(array, grad, self._state_beside(p), group)
         if array is not p.array:
             p.array[...] = array
         p._version.n += 1
+
+    def _state_beside(self, p: Parameter) -> dict[str, Any]:
+        """What is kept of `p`, where it is now: a model may move after steps were made."""
+        state = self.state.setdefault(p, {})
+        for key, value in state.items():
+            elsewhere = isinstance(value, Tensor) and type(value.array) is not type(p.array)
+            if elsewhere and key != "step":
+                value.array = beside(value.array, p.array)
+        return state
 
     def _update(self, array: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Change `array` in place by one step down `grad`."""
@@ -194,4 +205,4 @@ def _own_copy(key: str, value: Any, p: Tensor) -> Any:
             f"{tuple(p.shape)}."
             " Load the state of an optimizer of the same model."
         )
-    return value.detach().clone()
+    return value.detach().clone() if key == "step" else value.detach().to(p.device, copy=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import ArgumentError
-from minicnn.kernels import current_backend
+from minicnn.kernels import backend_of
 from minicnn.optim.optimizer import Optimizer
 from minicnn.tensor import Tensor
 
@@ -54,7 +54,7 @@ class SGD(Optimizer):
             if first:
                 state["momentum_buffer"] = Tensor(np.zeros_like(array))
             buffer = state["momentum_buffer"].array
-        current_backend().sgd_step(
+        backend_of(array).sgd_step(
             array,
             grad,
             buffer,

@@ -52,7 +52,7 @@ def layer(name: str, what: str, x: Draw, *parameters: Draw, args: Any = (), **op
     """A layer of nn; the first of its tensors is the input, the others become its parameters."""
 
     def function(lib: Any, x: Any, *values: Any) -> Any:
-        made = getattr(lib.nn, name)(*args, **options).double()
+        made = getattr(lib.nn, name)(*args, **options).double().to(x.device)
         names = [name for name, _ in made.named_parameters()]
         for name_, value in zip(names, values, strict=True):
             delattr(made, name_)  # torch takes no tensor in place of a Parameter

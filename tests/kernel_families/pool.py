@@ -105,6 +105,7 @@ HARD_ADAPTIVE: dict[str, Case] = {
     "the image itself": adaptive((4, 5), (4, 5)),
     "long rows": adaptive((4, 301), (3, 100)),
     "long rows, halved": adaptive((6, 140), (3, 70)),
+    "large windows": adaptive((40, 33), (3, 4)),
     "overlap, ties": adaptive((7, 7), (4, 4), values="ties"),
     "overlap, NaN": adaptive((7, 7), (4, 4), values="nan"),
     "zero batch": adaptive((4, 4), (3, 2), batch=0),
