@@ -17,19 +17,23 @@ import numpy as np
 
 from .. import gemm, threads
 from ..shapes import Geometry
+from .activation import relu
 
 _PARTS = 8  # partial weight gradients: the shapes alone decide how many
 
 
 def correlate(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, geometry: Geometry
-) -> None:
-    """Y = W X + b of each image and group, into y."""
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, geometry: Geometry,
+    clip: bool = False,
+) -> None:  # fmt: skip
+    """Y = W X + b of each image and group, into y; with `clip` max(Y, 0), in a pass of its own."""
     groups = geometry[3]
     X, Y, W = _planes(x, groups), _planes(y, groups), _matrices(w, groups)
     _products(W, X, Y)
     if b is not None:
         y += b[:, None, None]
+    if clip:
+        relu(y, out=y)
 
 
 def input_grad(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, geometry: Geometry) -> None:

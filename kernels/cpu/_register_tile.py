@@ -26,7 +26,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ._jit import jit
+from ._jit import U, jit
 from ._vectors import BYTES, ROWS, SIMD, WORD, Emitter, data
 
 AHEAD = 128  # bytes: how far ahead of a tile's numbers the lines for later ones are fetched
@@ -123,6 +123,13 @@ def _turning(outward: bool) -> Any:
 
 
 _turn_out, _turn_in = _turning(True), _turning(False)
+
+
+@jit
+def at_least_zero(c):
+    """ReLU of the numbers of a tile, in place; a NaN stays NaN."""
+    for i in range(U(c.size)):
+        c[i] = 0 if c[i] <= 0 else c[i]
 
 
 if SIMD == "plain":

@@ -20,6 +20,7 @@ from ..shapes import Geometry
 from ._flat import Layout, Plan, Tables, pack, plan, splits, unpack
 from ._jit import jit, kernel, take, workers
 from ._shifted import BLOCK, LANES, add_taps, add_taps_1, dot_taps
+from .activation import relu
 
 _PARTIALS = 1 << 23  # bytes that all partial weight gradients may take
 _PARTS = 16  # partial weight gradients, at most
@@ -28,10 +29,13 @@ _PIECE = 1 << 12  # elements of a task of `_add_up`
 
 
 def correlate(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, geometry: Geometry
-) -> None:
-    """Fill y with the convolution of x."""
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, geometry: Geometry,
+    clip: bool = False,
+) -> None:  # fmt: skip
+    """Fill y with the convolution of x; with `clip` max(y, 0), in a pass of its own."""
     _correlate(x, w, b, y, *plan(x.shape, w.shape, y.shape[2:], *geometry, x.itemsize))
+    if clip:
+        relu(y, out=y)
 
 
 def input_grad(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, geometry: Geometry) -> None:

@@ -31,7 +31,7 @@ from ..shapes import Geometry, Pair
 from . import _kept
 from ._jit import SMALL, U, jit, kernel, take, workers
 from ._places import Places, places
-from ._register_tile import outer, turn_in, turn_out
+from ._register_tile import at_least_zero, outer, turn_in, turn_out
 from ._vectors import ROWS, VECTORS, lanes, round_up
 
 _FLOPS = 32  # multiply-adds that take as long as an element of a simple loop
@@ -47,22 +47,23 @@ _PARTIALS = 1 << 23  # bytes that all of them may take
 
 
 def correlate(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, geometry: Geometry
-) -> None:
-    """Fill y with the convolution of x."""
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, geometry: Geometry,
+    clip: bool = False,
+) -> None:  # fmt: skip
+    """Fill y with the convolution of x; with `clip` max(y, 0), on the way to memory."""
     t = places(x.shape[2:], w.shape, y.shape[2:], *geometry)
-    _correlate_all(x, w, b, y, t, geometry[3], w[0].size, w.shape[2] * w.shape[3])
+    _correlate_all(x, w, b, y, t, geometry[3], w[0].size, w.shape[2] * w.shape[3], clip)
 
 
 def input_grad(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, geometry: Geometry) -> None:
     """Fill dx with the gradient for the input: a convolution of dy, filters as its channels."""
     t = places(dx.shape[2:], w.shape, dy.shape[2:], *geometry, True)
-    _correlate_all(dy, w, None, dx, t, geometry[3], w.shape[2] * w.shape[3], w[0].size)
+    _correlate_all(dy, w, None, dx, t, geometry[3], w.shape[2] * w.shape[3], w[0].size, False)
 
 
 def _correlate_all(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, t: Places, groups: int,
-    w_step: int, tap_step: int,
+    w_step: int, tap_step: int, clip: bool,
 ) -> None:  # fmt: skip
     """Fill y; from a filter to the next the weights lie w_step apart, from a channel tap_step."""
     step, filters, taps = lanes(y.itemsize), y.shape[1] // groups, t.tap_at.size
@@ -92,8 +93,8 @@ def _correlate_all(
         pixels = np.empty((team, 2, images * band * Q + ROWS * classes), np.int64)
         counts = np.empty((team, 2, classes), np.int64)
         _correlate(
-            work, x, packed, bias.reshape(-1), y, t, (images, band, groups, cuts), sizes, sums,
-            pixels, counts,
+            work, x, packed, bias.reshape(-1), y, t, (images, band, groups, cuts), sizes, clip,
+            sums, pixels, counts,
         )  # fmt: skip
 
 
@@ -243,7 +244,7 @@ def _shifted(y, to, x, at, count, shift):
 
 
 @kernel
-def _correlate(team, x, w, bias, y, t, blocks, sizes, sums, pixels, counts):
+def _correlate(team, x, w, bias, y, t, blocks, sizes, clip, sums, pixels, counts):
     images, band, groups, cuts = blocks
     bands = (y.shape[2] + band - 1) // band
     tasks = (y.shape[0] + images - 1) // images * bands * groups * cuts
@@ -254,13 +255,13 @@ def _correlate(team, x, w, bias, y, t, blocks, sizes, sums, pixels, counts):
             part, block = task // (cuts * groups) % bands, task // (cuts * groups * bands)
             n = (block * images, min(y.shape[0], (block + 1) * images))
             rows = (part * band, (part + 1) * band)
-            _correlate_task(x, w, bias, y, t, n, rows, group, (cut, cuts), sizes, sums[member],
-                            pixels[member], counts[member])  # fmt: skip
+            _correlate_task(x, w, bias, y, t, n, rows, group, (cut, cuts), sizes, clip,
+                            sums[member], pixels[member], counts[member])  # fmt: skip
             task = take(team)
 
 
 @jit
-def _correlate_task(x, w, bias, y, t, n, rows, group, cut, sizes, sums, pixels, counts):
+def _correlate_task(x, w, bias, y, t, n, rows, group, cut, sizes, clip, sums, pixels, counts):
     """Compute some filters of one group, for some rows of some images."""
     filters, padded, step = sizes[0], sizes[1], sizes[2]
     plane, taps, width = y.shape[2] * y.shape[3], t.tap_w.size, VECTORS * step
@@ -277,12 +278,12 @@ def _correlate_task(x, w, bias, y, t, n, rows, group, cut, sizes, sums, pixels, 
             first, last = t.runs_of[k], t.runs_of[k + 1]
             _sum_class(source, pixels[:, counts[0, k] :], counts[1, k], t.tap_at,
                        t.run_first[first:last], t.run_count[first:last], block, wide, start,
-                       flat, channel, plane, real, sums, step)  # fmt: skip
+                       flat, channel, plane, real, clip, sums, step)  # fmt: skip
 
 
 @jit
 def _sum_class(x, pixels, count, tap_at, run_first, run_count, w, wide, start, y, channel, plane,
-               filters, sums, step):  # fmt: skip
+               filters, clip, sums, step):  # fmt: skip
     """Sum the taps that a class meets, in runs, for its pixels, and store them in y."""
     at, to, vectors = pixels[0], pixels[1], wide // step
     tap, taps = (run_first[0], run_count[0]) if run_first.size else (0, 0)
@@ -294,6 +295,8 @@ def _sum_class(x, pixels, count, tap_at, run_first, run_count, w, wide, start, y
             tap = run_first[i]
             outer(vectors, x, here, tap_at[tap:], run_count[i], w[tap * wide :], wide, sums, wide,
                   sums, wide, wide)  # fmt: skip
+        if clip:
+            at_least_zero(sums[: ROWS * wide])
         done = 0
         if j + ROWS <= count and to[j + ROWS - 1] - to[j] == ROWS - 1:
             turn_out(sums, wide, y[to[j] + channel :], plane, whole)

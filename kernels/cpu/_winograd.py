@@ -64,7 +64,7 @@ from ..shapes import Geometry, Pair
 from . import _kept, _tiled
 from ._jit import SMALL, jit, kernel, take, workers
 from ._paths import Tiling, tiling
-from ._register_tile import outer, turn_in, turn_out
+from ._register_tile import at_least_zero, outer, turn_in, turn_out
 from ._vectors import ROWS, VECTORS, lanes, round_up
 from ._winograd_transforms import INPUT, OUTPUT, TAPS, WEIGHTS
 
@@ -105,13 +105,14 @@ class Plan(NamedTuple):
 
 
 def correlate(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, geometry: Geometry
-) -> None:
-    """Fill y with the convolution of x."""
-    strange = _correlate_all(x, w, b, y, geometry[1], False)
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, geometry: Geometry,
+    clip: bool = False,
+) -> None:  # fmt: skip
+    """Fill y with the convolution of x; with `clip` max(y, 0), on the way to memory."""
+    strange = _correlate_all(x, w, b, y, geometry[1], False, clip)
     if strange.size:
         again = np.empty((strange.size, *y.shape[1:]), y.dtype)
-        _tiled.correlate(x[strange], w, b, again, geometry)
+        _tiled.correlate(x[strange], w, b, again, geometry, clip)
         y[strange] = again
 
 
@@ -121,7 +122,7 @@ def input_grad(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, geometry: Geometry
     Output p met pixel p + r - padding, so pixel h meets output h + (2 - r) - (2 - padding).
     """
     (pad_h, pad_w), last = geometry[1], TAPS - 1
-    strange = _correlate_all(dy, w, None, dx, (last - pad_h, last - pad_w), True)
+    strange = _correlate_all(dy, w, None, dx, (last - pad_h, last - pad_w), True, False)
     if strange.size:
         again = np.empty((strange.size, *dx.shape[1:]), dx.dtype)
         _tiled.input_grad(dy[strange], w, again, geometry)
@@ -129,8 +130,9 @@ def input_grad(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, geometry: Geometry
 
 
 def _correlate_all(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, padding: Pair, back: bool
-) -> np.ndarray:
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, padding: Pair, back: bool,
+    clip: bool,
+) -> np.ndarray:  # fmt: skip
     """Fill y, and return which images hold outputs that are not finite. `back`: y is a gradient."""
     p = _plan(x.shape, y.shape, padding, y.itemsize)
     width, size, Q = VECTORS * p.step, -(-p.filters // (VECTORS * p.step)) * p.u_step, y.shape[3]
@@ -158,7 +160,7 @@ def _correlate_all(
         result = buffers.empty((team, (p.band * p.m * Q + p.m) * width), y.dtype)
         places = np.empty((team, p.values), np.int64)
         _correlate(
-            work, x, u, bias, y, p, channels, packed, v, sums, result, places, strange
+            work, x, u, bias, y, p, channels, clip, packed, v, sums, result, places, strange
         )  # fmt: skip
     return np.flatnonzero(strange)
 
@@ -263,17 +265,18 @@ def _weights(m, back, spread, width, u, u_step):
 
 
 @kernel
-def _correlate(team, x, u, bias, y, p, channels, packed, v, sums, result, places, strange):
+def _correlate(team, x, u, bias, y, p, channels, clip, packed, v, sums, result, places, strange):
     for member in prange(team.size):
         task = take(team)
         while task < p.blocks * p.bands * p.cuts:
-            _correlate_task(task, x, u, bias, y, p, channels, packed[member], v[member],
+            _correlate_task(task, x, u, bias, y, p, channels, clip, packed[member], v[member],
                             sums[member], result[member], places[member], strange)  # fmt: skip
             task = take(team)
 
 
 @jit
-def _correlate_task(task, x, u, bias, y, p, channels, packed, v, sums, result, places, strange):
+def _correlate_task(task, x, u, bias, y, p, channels, clip, packed, v, sums, result, places,
+                    strange):  # fmt: skip
     """Compute some filters for one band of tiles of a block of images."""
     cut, band, block = task % p.cuts, task // p.cuts % p.bands, task // (p.cuts * p.bands)
     n0, first = block * p.images, band * p.band
@@ -288,7 +291,7 @@ def _correlate_task(task, x, u, bias, y, p, channels, packed, v, sums, result, p
         _multiply(images * each, v, u[p.values * p.u_step * b :], p, channels, wide, sums)
         for i in range(images):
             _transform_back(sums[i * each * wide :], bias[b * width :], p, rows, wide, y, n0 + i,
-                            b * width, first, result, strange)  # fmt: skip
+                            b * width, first, clip, result, strange)  # fmt: skip
 
 
 @jit
@@ -358,7 +361,7 @@ def _list_places(h0, w0, top, H, W, p, places):
 
 
 @jit
-def _transform_back(sums, bias, p, rows, wide, y, n, k0, first, result, strange):
+def _transform_back(sums, bias, p, rows, wide, y, n, k0, first, clip, result, strange):
     """Turn the sums of an image's tiles into outputs, and store them.
 
     The outputs lie as y's do, row after row. What a tile has beyond the end of a row falls on the
@@ -379,6 +382,8 @@ def _transform_back(sums, bias, p, rows, wide, y, n, k0, first, result, strange)
         strange[n] = 1
     at = ((n * K + k0) * P + first * p.m) * Q
     count = min(rows * p.m, P - first * p.m) * Q
+    if clip:
+        at_least_zero(result[: count * wide])
     _store(y.reshape(-1)[at:], P * Q, count, min(wide, K - k0), result, wide, p.step)
 
 

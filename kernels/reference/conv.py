@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from .. import Array, namespace
 from ..shapes import Pair, Shape4, conv2d_output_size
+from .activation import relu
 from .unfold import deliver, fold, unfold
 
 
@@ -38,6 +39,22 @@ def conv2d(
     if b is not None:
         y += xp.reshape(b, (1, K, 1, 1))
     return deliver(y, out)
+
+
+def conv2d_relu(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    *,
+    out: Array | None = None,
+) -> Array:
+    """y = max(conv2d(x, w, b, ...), 0), for rungs that store both at once; a NaN stays NaN."""
+    y = conv2d(x, w, b, stride, padding, dilation, groups)
+    return relu(y, out=out)
 
 
 def conv2d_input_grad(

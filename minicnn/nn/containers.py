@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any, Self
 
 from minicnn.errors import ArgumentError, OutOfRangeError
+from minicnn.nn.fusion import steps
 from minicnn.nn.module import Module, Parameter
 from minicnn.tensor import Tensor
 
@@ -126,10 +127,10 @@ class Sequential(_Numbered):
             self._refill(args)
 
     def forward(self, input: Any) -> Any:
-        """The last module's output."""
+        """The last module's output. Some pairs are computed as one: see `minicnn.nn.fusion`."""
         x = input
-        for module in self._modules.values():
-            x = module(x)
+        for step in steps(self._modules.values()):
+            x = step(x)
         return x
 
     def __getitem__(self, index: Any) -> Any:

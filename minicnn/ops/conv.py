@@ -29,28 +29,64 @@ class Conv2dFunction(Function):
     fresh_gradients = True
 
     @staticmethod
-    def forward(ctx, x, w, b, stride, padding, dilation, groups):
-        x, w = c_order(x), c_order(w)
-        b = None if b is None else c_order(b)
-        ctx.geometry = stride, padding, dilation, groups
-        ctx.shapes = x.shape, w.shape
+    def forward(ctx, x, w, b, *geometry):
+        x, w, b = _prepared(ctx, x, w, b, geometry)
         need_x, need_w = ctx.needs_input_grad[:2]
         ctx.save_for_backward(x if need_w else None, w if need_x else None)
-        return ctx.backend.conv2d(x, w, b, *ctx.geometry)
+        return ctx.backend.conv2d(x, w, b, *geometry)
 
     @staticmethod
     def backward(ctx, dy):
         x, w = ctx.saved_tensors
-        x_shape, w_shape = ctx.shapes
-        dy = c_order(dy)
-        dx = dw = db = None
-        if ctx.needs_input_grad[0]:
-            dx = ctx.backend.conv2d_input_grad(dy, w, x_shape, *ctx.geometry)
-        if ctx.needs_input_grad[1]:
-            dw = ctx.backend.conv2d_weight_grad(dy, x, w_shape, *ctx.geometry)
-        if ctx.needs_input_grad[2]:
-            db = ctx.backend.conv2d_bias_grad(dy)
-        return dx, dw, db, None, None, None, None
+        return _gradients(ctx, c_order(dy), x, w)
+
+
+def _prepared(ctx, x, w, b, geometry):
+    """The arrays as kernels take them; their sizes and the geometry are kept for backward."""
+    ctx.geometry, ctx.shapes = geometry, (x.shape, w.shape)
+    return c_order(x), c_order(w), None if b is None else c_order(b)
+
+
+def _gradients(ctx, dy, x, w):
+    x_shape, w_shape = ctx.shapes
+    dx = dw = db = None
+    if ctx.needs_input_grad[0]:
+        dx = ctx.backend.conv2d_input_grad(dy, w, x_shape, *ctx.geometry)
+    if ctx.needs_input_grad[1]:
+        dw = ctx.backend.conv2d_weight_grad(dy, x, w_shape, *ctx.geometry)
+    if ctx.needs_input_grad[2]:
+        db = ctx.backend.conv2d_bias_grad(dy)
+    return dx, dw, db, None, None, None, None
+
+
+class Conv2dReluFunction(Function):
+    """max(conv2d(x, w, b), 0): on rungs that can, with one trip to memory instead of two.
+
+    Messages and `grad_fn` call it by the name of its last step.
+    """
+
+    fresh_gradients = True
+
+    @classmethod
+    def _name(cls):
+        return "Relu"
+
+    @staticmethod
+    def forward(ctx, x, w, b, *geometry):
+        x, w, b = _prepared(ctx, x, w, b, geometry)
+        backend = ctx.backend
+        if backend.source_of("conv2d_relu") == backend.source_of("conv2d"):
+            y = backend.conv2d_relu(x, w, b, *geometry)
+        else:
+            y = backend.relu(backend.conv2d(x, w, b, *geometry))
+        need_x, need_w = ctx.needs_input_grad[:2]
+        ctx.save_for_backward(x if need_w else None, w if need_x else None, y)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, w, y = ctx.saved_tensors
+        return _gradients(ctx, ctx.backend.relu_grad(c_order(dy), y), x, w)
 
 
 class Conv3dFunction(Function):
@@ -140,8 +176,13 @@ def convolve(
     dilation: int | Sequence[int],
     groups: int,
     padding_mode: str = "zeros",
+    *,
+    then_relu: bool = False,
 ) -> Any:
-    """conv1d, conv2d or conv3d by the number of axes, with any padding of `minicnn.ops.pad`."""
+    """conv1d, conv2d or conv3d by the number of axes, with any padding of `minicnn.ops.pad`.
+
+    `then_relu`, of a conv2d: its result is the ReLU's.
+    """
     op = f"conv{axes}d"
     require_float(op, input, weight=weight, bias=bias)
     strides = integers(stride, axes, "stride", op=op)
@@ -154,7 +195,8 @@ def convolve(
     around = shapes.conv_padding(named, x_shape[-axes:], w_shape[2:], strides, dilations)
     input, zeros = _padded(input, around, padding_mode)
     geometry = strides, zeros, dilations, groups
-    return with_batch(lambda x: _apply[axes](x, weight, bias, *geometry), input, axes)
+    apply = Conv2dReluFunction.apply if then_relu else _apply[axes]
+    return with_batch(lambda x: apply(x, weight, bias, *geometry), input, axes)
 
 
 def _padded(x: Variable, around: Sequence[Pair], mode: str) -> tuple[Variable, Sizes]:

@@ -42,4 +42,4 @@ class Conv2d(conv.Conv2d):
     def theirs(case: Case, **arrays: Any) -> Arrays:
         x, w, b = leaves(arrays, "x", "w", "b")
         y = F.conv2d(x, w, b, *Conv2d.geometry(case))
-        return with_grads(y, arrays["dy"], dx=x, dw=w, db=b)
+        return {"relu": F.relu(y).detach().numpy()} | with_grads(y, arrays["dy"], dx=x, dw=w, db=b)

@@ -51,6 +51,7 @@ class Conv2d:
         how = Conv2d.geometry(case)
         return {
             "y": k.conv2d(x, w, b, *how),
+            "relu": k.conv2d_relu(x, w, b, *how),
             "dx": k.conv2d_input_grad(dy, w, x.shape, *how),
             "dw": k.conv2d_weight_grad(dy, x, w.shape, *how),
             **({} if b is None else {"db": k.conv2d_bias_grad(dy)}),
