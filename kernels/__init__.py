@@ -84,6 +84,10 @@ class Backend:
         """Return the name of the rung that `backend.<kernel>` would run on."""
         return self.name if self.name == "numpy" or hasattr(self._load(), kernel) else "numpy"
 
+    def beyond(self, name: str) -> Callable[..., Any] | None:
+        """Return a function that the rung has beside the kernels, or None."""
+        return getattr(self._load(), name, None)
+
     def _load(self) -> object:
         if self._implementation is None:
             self._implementation = importlib.import_module(_RUNGS[self.name])

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.device import computing_on
 from minicnn.errors import ArgumentError
 from minicnn.kernels import backend_of
+from minicnn.nn.module import Parameter
 from minicnn.optim.optimizer import Optimizer
 from minicnn.tensor import Tensor
 
@@ -18,7 +20,7 @@ class Adam(Optimizer):
     m̂ = m/(1-β₁ᵗ) and v̂ = v/(1-β₂ᵗ) undo the start from zero. `weight_decay` adds decay·w to g, or
     with `decoupled_weight_decay` shrinks w as in AdamW. `amsgrad` takes the largest v so far, so
     that steps never grow again (Reddi, Kale & Kumar 2018). Source: Kingma & Ba 2015. One fused pass
-    over memory on the numba rung, except for amsgrad.
+    over memory on the numba rung, and one launch for all parameters on a GPU, but for amsgrad.
     """
 
     def __init__(
@@ -56,6 +58,38 @@ class Adam(Optimizer):
             )
 
     def _update(self, array: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+        self._start(array, state, group)
+        state["step"].array[...] += 1
+        options = self._options(state, group)
+        moments = state["exp_avg"].array, state["exp_avg_sq"].array
+        if group["amsgrad"]:
+            _amsgrad_step(array, grad, *moments, state["max_exp_avg_sq"].array, **options)
+        else:
+            backend_of(array).adam_step(array, grad, *moments, **options)
+
+    def _step_together(self, params: list[Parameter], group: dict[str, Any]) -> bool:
+        steps = None if group["amsgrad"] else self._for_many("adam_steps", params)
+        if steps is None:
+            return False
+        arrays = [p.array for p in params]
+        with computing_on(arrays[0]):
+            states = [self._state_beside(p) for p in params]
+            for array, state in zip(arrays, states, strict=True):
+                self._start(array, state, group)
+            if len({state["step"].item() for state in states}) > 1:
+                return False  # a parameter that joined later: its corrections are others
+            for state in states:
+                state["step"].array[...] += 1
+            moments = (
+                [state[name].array for state in states] for name in ("exp_avg", "exp_avg_sq")
+            )
+            options = self._options(states[0], group)
+            steps(arrays, self._gradients(params, group), *moments, **options)
+        for p in params:
+            p._version.n += 1
+        return True
+
+    def _start(self, array: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         if not state:
             # A tensor, as PyTorch keeps it, so that state dicts pass both ways.
             state["step"] = Tensor(np.zeros((), np.float32))
@@ -63,8 +97,9 @@ class Adam(Optimizer):
             state["exp_avg_sq"] = Tensor(np.zeros_like(array))
             if group["amsgrad"]:
                 state["max_exp_avg_sq"] = Tensor(np.zeros_like(array))
-        state["step"].array[...] += 1
-        options: dict[str, Any] = {
+
+    def _options(self, state: dict[str, Any], group: dict[str, Any]) -> dict[str, Any]:
+        return {
             "step": int(state["step"].item()),
             "lr": float(group["lr"]),
             "beta1": float(group["betas"][0]),
@@ -73,11 +108,6 @@ class Adam(Optimizer):
             "weight_decay": float(group["weight_decay"]),
             "decoupled": bool(group["decoupled_weight_decay"]),
         }
-        moments = state["exp_avg"].array, state["exp_avg_sq"].array
-        if group["amsgrad"]:
-            _amsgrad_step(array, grad, *moments, state["max_exp_avg_sq"].array, **options)
-        else:
-            backend_of(array).adam_step(array, grad, *moments, **options)
 
 
 def _amsgrad_step(

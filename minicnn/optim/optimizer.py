@@ -10,6 +10,7 @@ import numpy as np
 from minicnn import autograd
 from minicnn.device import beside, computing_on
 from minicnn.errors import ArgumentError, CheckpointError
+from minicnn.kernels import backend_of
 from minicnn.nn.module import Parameter
 from minicnn.ops.shaping import c_order
 from minicnn.tensor import Tensor
@@ -115,10 +116,31 @@ class Optimizer:
             with autograd.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
+            given = [p for p in group["params"] if p.grad is not None]
+            if not self._step_together(given, group):
+                for p in given:
                     self._step_one(p, group)
         return loss
+
+    def _step_together(self, params: list[Parameter], group: dict[str, Any]) -> bool:
+        """Step all of a group at once where the rung can, or return False."""
+        return False
+
+    def _for_many(self, name: str, params: list[Parameter]) -> Callable[..., Any] | None:
+        """The rung's function that steps all these parameters in one launch, if it has one.
+
+        A GPU takes longer to be asked for a step than to make one: it pays there.
+        """
+        if len(params) < 2 or type(params[0].array) is np.ndarray:
+            return None
+        alike = {(p.dtype, p.device, p.is_contiguous()) for p in params}
+        if len(alike) > 1 or not params[0].is_contiguous():
+            return None
+        return backend_of(params[0].array).beyond(name)
+
+    def _gradients(self, params: list[Parameter], group: dict[str, Any]) -> list[Any]:
+        sign = -1 if group.get("maximize") else 1
+        return [c_order(p.grad.array if sign > 0 else -p.grad.array) for p in params]
 
     def _step_one(self, p: Parameter, group: dict[str, Any]) -> None:
         # Kernels take C-contiguous memory; a parameter that is not gets its new values copied back.

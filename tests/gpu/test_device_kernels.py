@@ -15,9 +15,10 @@ import host_driver
 import numpy as np
 import pytest
 from gradient_cases import CASES
-from helpers_devices import run
+from helpers_devices import numbers, run
 
 import minicnn
+from minicnn import nn, optim
 from minicnn.kernels import gpu
 from minicnn.kernels.gpu import _cuda
 
@@ -59,6 +60,45 @@ def test_every_operation_by_the_gpu_s_kernels(kernels_run, group):
             raise
         for a, b in zip(on_gpu, on_cpu, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10, err_msg=case.name)
+
+
+@pytest.mark.parametrize("options", [{}, {"maximize": True}, {"weight_decay": 0.1}])
+@pytest.mark.parametrize("make", [
+    lambda p, **o: optim.SGD(p, 0.1, **o), lambda p, **o: optim.SGD(p, 0.1, momentum=0.9, **o),
+    lambda p, **o: optim.Adam(p, 0.1, **o), lambda p, **o: optim.AdamW(p, 0.1, **o),
+])  # fmt: skip
+def test_all_parameters_of_a_group_step_in_one_launch(kernels_run, make, options):
+    found = []
+    for place in ("cpu", "cuda"):
+        minicnn.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)).to(place)
+        optimizer = make(model.parameters(), **options)
+        for step in range(3):
+            optimizer.zero_grad()
+            (model(numbers(5, 4, seed=step, device=place)) ** 2).mean().backward()
+            kernels_run.launches.clear()
+            optimizer.step()
+        found.append(model)
+    assert [name.split("_")[1] for name, _ in kernels_run.launches] == ["many"]
+    for a, b in zip(*(model.parameters() for model in found), strict=True):
+        np.testing.assert_allclose(b.detach().cpu(), a.detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_a_parameter_that_joins_later_steps_alone(kernels_run):
+    found = []
+    for place in ("cpu", "cuda"):
+        minicnn.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)).to(place)
+        model[0].requires_grad_(False)
+        optimizer = optim.Adam(model.parameters(), 0.1)
+        for step in range(3):
+            model[0].requires_grad_(step > 0)
+            optimizer.zero_grad()
+            (model(numbers(5, 4, seed=step, device=place)) ** 2).mean().backward()
+            optimizer.step()
+        found.append(model)
+    for a, b in zip(*(model.parameters() for model in found), strict=True):
+        np.testing.assert_allclose(b.detach().cpu(), a.detach(), rtol=1e-4, atol=1e-6)
 
 
 def test_an_epoch_of_training_by_the_gpu_s_kernels(kernels_run):
