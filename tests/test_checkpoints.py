@@ -354,3 +354,11 @@ def test_dtypes_that_are_not_known_are_refused(tmp_path):
     with pytest.raises(CheckpointError) as error:
         io.load_weights(path)
     one_line(error, path, "unsupported")
+
+
+def test_arguments_in_the_other_order(tmp_path):
+    model = nn.Linear(2, 3)
+    with pytest.raises(CheckpointError, match="The model comes first, then the path"):
+        io.save_weights(tmp_path / "a.safetensors", model)
+    with pytest.raises(CheckpointError, match="The path comes first, then the model"):
+        io.load_weights(model, tmp_path / "a.safetensors")

@@ -134,6 +134,22 @@ def test_loading_copies_and_keeps_the_same_parameters():
     assert net.weight.dtype == minicnn.float32
 
 
+@pytest.mark.parametrize(
+    ("wrap", "remedy"),
+    [
+        (lambda state: {"epoch": 3, "state_dict": state}, "state['state_dict']"),
+        (lambda state: {"model": state}, "state['model']"),
+        (lambda state: {f"module.{k}": v for k, v in state.items()}, "removeprefix('module.')"),
+        (lambda state: {"other": 1}, "Build the model"),
+    ],
+)
+def test_a_state_that_does_not_fit_says_what_to_do(wrap, remedy):
+    model = nn.Linear(2, 3)
+    with pytest.raises(CheckpointError, match=r"^load_state_dict: ") as error:
+        model.load_state_dict(wrap(model.state_dict()))
+    assert remedy in str(error.value)
+
+
 def test_strict_loading_lists_what_is_missing_unexpected_and_misshapen():
     net = network(minicnn)
     state = net.state_dict()

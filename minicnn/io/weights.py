@@ -34,6 +34,11 @@ def save_weights(
     so `models.load(path)` can rebuild it; `config` are JSON-able notes such as class names.
     Raises CheckpointError if the disk refuses.
     """
+    if isinstance(model, str | os.PathLike):
+        raise CheckpointError(
+            f"save_weights: the model is {str(model)!r}, a path. "
+            "The model comes first, then the path."
+        )
     state = model if isinstance(model, Mapping) else model.state_dict()
     note = {"format": 1, "model": getattr(model, "recipe", None), "config": dict(config or {})}
     arrays = {name: to_array(value) for name, value in state.items()}
@@ -57,6 +62,11 @@ def load_weights(
     Raises:
         CheckpointError: no such file, not one of weights, truncated, or of another model.
     """
+    if hasattr(path, "state_dict"):
+        raise CheckpointError(
+            f"load_weights: the path is a {type(path).__name__}. "
+            "The path comes first, then the model."
+        )
     header = read_header(path)
     if is_torch_file(path):
         arrays = {name: to_array(value) for name, value in _torch_state(path).items()}

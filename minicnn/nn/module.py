@@ -355,7 +355,7 @@ class Module:
         if problems:
             raise CheckpointError(
                 f"load_state_dict: the state does not fit {type(self).__name__}: "
-                f"{'; '.join(problems)}. Build the model that the state was saved from."
+                f"{'; '.join(problems)}. {_remedy(state_dict, own)}"
             )
         with autograd.no_grad():
             for key, array in given.items():
@@ -383,6 +383,19 @@ class Module:
         lines = [*([extra] if extra else []), *children]
         body = "\n".join(lines).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {body}\n)"
+
+
+def _remedy(state: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    """What to do with a state that does not fit, where its keys tell."""
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(state.get(key), Mapping):
+            return f"Give what lies under {key!r}: load_state_dict(state[{key!r}])."
+    if own and all(f"module.{key}" in state for key in own):
+        return (
+            "It was saved from a DataParallel model. Strip the prefix: "
+            "{k.removeprefix('module.'): v for k, v in state.items()}."
+        )
+    return "Build the model that the state was saved from."
 
 
 def _array_of(key: str, value: Any) -> Any:
