@@ -147,12 +147,21 @@ def on_gpu(x: object) -> bool:
 
 
 def backend_of(x: Array) -> Backend:
-    """Return the backend that computes on the array `x`: the one in force, or the GPU's.
+    """Return the backend that computes on the array `x`: the one in force, if it reaches `x`.
 
-    The rungs "loops" and "numba" reach the CPU's memory only: for a GPU's array they stand aside.
+    The rungs "loops" and "numba" reach the CPU's memory only, and "cupy" the GPU's: for an array of
+    the other memory "cupy" stands in for them, and "numba" for it.
     """
     chosen = current_backend()
-    return _rung("cupy") if chosen.name in _CPU_ONLY and on_gpu(x) else chosen
+    if on_gpu(x):
+        return _rung("cupy") if chosen.name in _CPU_ONLY else chosen
+    return backend_on_cpu()
+
+
+def backend_on_cpu() -> Backend:
+    """Return the backend that computes on the CPU's arrays, as `backend_of` one of them."""
+    chosen = current_backend()
+    return _rung("numba") if chosen.name == "cupy" else chosen
 
 
 def why_no_gpu() -> str:

@@ -31,7 +31,13 @@ from .activation import (
 from .adaptive_pool import adaptive_avg_pool2d, adaptive_avg_pool2d_grad, adaptive_max_pool2d
 from .avg_pool import avg_pool2d, avg_pool2d_grad
 from .bilinear import bilinear2d, bilinear2d_grad
-from .conv import conv2d, conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad
+from .conv import (
+    conv2d,
+    conv2d_bias_grad,
+    conv2d_input_grad,
+    conv2d_relu,
+    conv2d_weight_grad,
+)
 from .dropout import dropout, philox
 from .gather import gather2d, gather2d_grad
 from .image import unit_planes
@@ -61,6 +67,7 @@ __all__ = [
     "conv2d",
     "conv2d_bias_grad",
     "conv2d_input_grad",
+    "conv2d_relu",
     "conv2d_weight_grad",
     "dropout",
     "elu",

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .. import Array, namespace
+from ..reference.activation import relu
 from ..reference.unfold import deliver
 from ..shapes import Pair, Shape4
 from . import _conv_paths as paths
@@ -28,7 +29,6 @@ from ._conv_paths import Layer, Product, product_of
 from .unfold import fold, unfold
 
 _COLUMNS = 2**28  # numbers that the path "unfold" may hold beside the images: 1 GB in float32
-_MOST_THREADS = 2**38  # of a grid of one row, 2^31 blocks: those of "direct" loop
 
 
 def conv2d(
@@ -47,14 +47,34 @@ def conv2d(
     x (N,C,H,W), w (K,C/groups,R,S), b (K,) or None give y (N,K,P,Q). Filters k of group g see the
     channels of group g only.
     """
-    layer = Layer(x.shape, w.shape, stride, padding, dilation, groups)
-    y = _cuda.empty((x.shape[0], w.shape[0], *layer.outputs), x.dtype) if out is None else out
+    return _forward(x, w, b, Layer(x.shape, w.shape, stride, padding, dilation, groups), False, out)
+
+
+def conv2d_relu(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    *,
+    out: Array | None = None,
+) -> Array:
+    """y = max(conv2d(x, w, b, ...), 0), before it goes to memory; a NaN stays NaN."""
+    return _forward(x, w, b, Layer(x.shape, w.shape, stride, padding, dilation, groups), True, out)
+
+
+def _forward(
+    x: Array, w: Array, b: Array | None, layer: Layer, clip: bool, out: Array | None
+) -> Array:
+    y = _cuda.empty((layer.x[0], layer.w[0], *layer.outputs), x.dtype) if out is None else out
     path = paths.choose(layer, x.dtype.itemsize)
     for part, images in _parts(layer, path):
         if path == "unfold":
-            _unfolded(part, x[images], w, b, y[images])
+            _unfolded(part, x[images], w, b, clip, y[images])
         else:
-            _correlate(path, part, "", x[images], w, b, y[images])
+            _correlate(path, part, "", (x[images], w, b, y[images]), (int(clip),))
     return y
 
 
@@ -78,7 +98,7 @@ def conv2d_input_grad(
         if path == "unfold":
             _unfolded_input_grad(part, dy[images], w, dx[images])
         else:
-            _correlate(path, part, "input", dy[images], w, dx[images])
+            _correlate(path, part, "input", (dy[images], w, dx[images]))
     return dx
 
 
@@ -129,20 +149,22 @@ def _parts(layer: Layer, path: str) -> Iterator[tuple[Layer, slice]]:
 # ------------------------------------------------------------------------------ kernels of ours
 
 
-def _correlate(path: str, layer: Layer, grad_of: str, *arrays: Any) -> None:
+def _correlate(
+    path: str, layer: Layer, grad_of: str, arrays: tuple[Any, ...], more: tuple[int, ...] = ()
+) -> None:
     """Launch the kernel of a path that gives images, the last array: y, or dx."""
     product, images = product_of(layer, grad_of), arrays[-1]
     kernel = "conv2d_input_grad" if grad_of else "conv2d"
+    args = *arrays, *layer.numbers(), *more
     if path == "direct":
-        args = *arrays, *layer.numbers()
-        _cuda.spread("conv_direct", kernel, min(images.size, _MOST_THREADS), *args)
+        _launch_direct(kernel, images.size, layer, *args)
     elif path == "tiled":
         rows, columns = product.image
         tiles = layer.x[0] * -(-rows // paths.TILE_P) * -(-columns // paths.TILE_Q)
         grid = tiles, -(-product.filters // product.share), product.repeats
-        _launch_tiled(kernel, grid, layer, product, grad_of, *arrays, *layer.numbers())
+        _launch_tiled(kernel, grid, layer, product, grad_of, *args)
     else:
-        _launch_gemm(path, kernel, product.repeats, product, *arrays, *layer.numbers())
+        _launch_gemm(path, kernel, product.repeats, product, *args)
 
 
 def _weight_grad(path: str, layer: Layer, dy: Array, x: Array) -> Array:
@@ -150,7 +172,7 @@ def _weight_grad(path: str, layer: Layer, dy: Array, x: Array) -> Array:
     product, kernel = product_of(layer, "weight"), "conv2d_weight_grad"
     if path == "direct":
         dw = _cuda.empty(layer.w, x.dtype)
-        _cuda.spread("conv_direct", kernel, dw.size, dy, x, dw, *layer.numbers())
+        _launch_direct(kernel, dw.size, layer, dy, x, dw, *layer.numbers())
         return dw
     if path == "tiled":
         blocks = -(-product.filters // product.share), layer.w[1]
@@ -167,6 +189,12 @@ def _weight_grad(path: str, layer: Layer, dy: Array, x: Array) -> Array:
     else:
         _launch_gemm(path, kernel, layer.groups * count, product, *args)
     return parts[0] if count == 1 else namespace(parts).sum(parts, axis=0)
+
+
+def _launch_direct(kernel: str, threads: int, layer: Layer, *args: Any) -> None:
+    fits_int = layer.x[0] * paths.largest_image(layer) <= paths.MOST
+    index = "int" if fits_int else "long long"
+    _cuda.spread("conv_direct", kernel, threads, *args, INDEX=index)
 
 
 def _launch_tiled(
@@ -191,12 +219,14 @@ def _launch_gemm(path: str, kernel: str, deep: int, product: Product, *args: Any
 # ------------------------------------------------------------------------------ im2col and cuBLAS
 
 
-def _unfolded(layer: Layer, x: Array, w: Array, b: Array | None, y: Array) -> None:
+def _unfolded(layer: Layer, x: Array, w: Array, b: Array | None, clip: bool, y: Array) -> None:
     """Y = W X, image by image."""
     xp = namespace(x)
     xp.matmul(_by_group(layer, w), _columns(layer, x), out=_places(layer, y))
     if b is not None:
         y += xp.reshape(b, (1, -1, 1, 1))
+    if clip:
+        relu(y, out=y)
 
 
 def _unfolded_input_grad(layer: Layer, dy: Array, w: Array, dx: Array) -> None:

@@ -37,6 +37,7 @@ struct Product {
     const REAL *rows, *images, *bias;  // rows: w or dy; bias may be null
     REAL *result;
     int row_step, result_step;  // from filter to filter, in w or dy and in the result
+    int clip;                   // whether a ReLU follows
 };
 
 // How an inner product wants its tiles to lie in shared memory: the distance from step to step, and
@@ -135,15 +136,16 @@ __device__ inline void multiply(Tiles<A, B> &tiles, const Product &product) {
         int filter = blockIdx.y * TILE_M + m;
         if (filter >= of.conv.filters || tiles.columns[n].row == OUTSIDE) return;
         if (of.bias) sum += of.bias[filter];
-        of.result[(long long)filter * of.result_step + tiles.columns[n].other] = sum;
+        of.result[(long long)filter * of.result_step + tiles.columns[n].other] =
+            of.clip ? clipped(sum) : sum;
     });
 }
 
 // y, and of an input gradient one phase of dx. `rows` are the weights.
 __device__ inline Product correlation(const Correlation &conv, const REAL *images, const REAL *rows,
-                                      const REAL *bias, REAL *result) {
+                                      const REAL *bias, int clip, REAL *result) {
     return {conv, conv.positions(), 0, conv.taps(), rows, images, bias, result, conv.filter_step,
-            conv.plane};
+            conv.plane, clip};
 }
 
 // dw of the positions from first to last, so that more blocks can work: each range writes a dw of its
@@ -151,5 +153,5 @@ __device__ inline Product correlation(const Correlation &conv, const REAL *image
 __device__ inline Product weight_gradient(const Correlation &conv, const REAL *x, const REAL *dy,
                                           REAL *dw, int first, int last) {
     return {conv, conv.taps(), first, min(last, conv.positions()), dy, x, nullptr, dw, conv.plane,
-            conv.filter_step};
+            conv.filter_step, 0};
 }

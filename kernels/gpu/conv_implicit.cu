@@ -62,13 +62,13 @@ struct Registers {
 extern "C" __global__ void __launch_bounds__(THREADS) conv2d(
     const REAL *x, const REAL *w, const REAL *b, REAL *y, int N, int C, int H, int W, int K, int R,
     int S, int P, int Q, int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h,
-    int dilation_w, int groups) {
+    int dilation_w, int groups, int clip) {
     __shared__ Tiles<Weights, Pixels> tiles;
     Layer layer = {N, C, H, W, K, R, S, P, Q, stride_h, stride_w, pad_h, pad_w, dilation_h,
                    dilation_w, groups};
     Correlation conv = forward_correlation(layer, blockIdx.z);
     const REAL *bias = b ? b + blockIdx.z * conv.filters : nullptr;
-    multiply<false, Registers>(tiles, correlation(conv, x, w, bias, y));
+    multiply<false, Registers>(tiles, correlation(conv, x, w, bias, clip, y));
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) conv2d_input_grad(
@@ -79,7 +79,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv2d_input_grad(
     Layer layer = {N, C, H, W, K, R, S, P, Q, stride_h, stride_w, pad_h, pad_w, dilation_h,
                    dilation_w, groups};
     Correlation conv = input_grad_correlation(layer, blockIdx.z % groups, blockIdx.z / groups);
-    multiply<false, Registers>(tiles, correlation(conv, dy, w, nullptr, dx));
+    multiply<false, Registers>(tiles, correlation(conv, dy, w, nullptr, 0, dx));
 }
 
 // parts (ranges,K,C/groups,R,S): dw of the positions range*length to (range + 1)*length.

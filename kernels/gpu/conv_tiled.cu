@@ -41,7 +41,8 @@ __device__ static void load_patch(REAL *patch, const REAL *image, int height, in
 }
 
 __device__ static void correlate(const Correlation &conv, const REAL *images, const REAL *w,
-                                 const REAL *bias, REAL *result, REAL *shared) {
+                                 const REAL *bias, int clip, REAL *result,
+                                 REAL *shared) {
     const Axis &rows = conv.rows, &columns = conv.columns;
     int down = ceil_div(rows.outputs, TILE_P), across = ceil_div(columns.outputs, TILE_Q);
     int tile = blockIdx.x;
@@ -82,8 +83,10 @@ __device__ static void correlate(const Correlation &conv, const REAL *images, co
     REAL *to = result + conv.position(n).other;
 #pragma unroll
     for (int f = 0; f < FILTERS; ++f)
-        if (f0 + f < conv.filters)
-            to[(long long)(f0 + f) * conv.plane] = sums[f] + (bias ? bias[f0 + f] : REAL(0));
+        if (f0 + f < conv.filters) {
+            REAL sum = sums[f] + (bias ? bias[f0 + f] : REAL(0));
+            to[(long long)(f0 + f) * conv.plane] = clip ? clipped(sum) : sum;
+        }
 }
 
 // blockIdx.x: the image and the tile of positions, .y: which filters; .z: the group, then the phase.
@@ -91,12 +94,12 @@ __device__ static void correlate(const Correlation &conv, const REAL *images, co
 extern "C" __global__ void conv2d(
     const REAL *x, const REAL *w, const REAL *b, REAL *y, int N, int C, int H, int W, int K, int R,
     int S, int P, int Q, int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h,
-    int dilation_w, int groups) {
+    int dilation_w, int groups, int clip) {
     extern __shared__ REAL shared[];
     Layer layer = {N, C, H, W, K, R, S, P, Q, stride_h, stride_w, pad_h, pad_w, dilation_h,
                    dilation_w, groups};
     Correlation conv = forward_correlation(layer, blockIdx.z);
-    correlate(conv, x, w, b ? b + blockIdx.z * conv.filters : nullptr, y, shared);
+    correlate(conv, x, w, b ? b + blockIdx.z * conv.filters : nullptr, clip, y, shared);
 }
 
 extern "C" __global__ void conv2d_input_grad(
@@ -107,7 +110,7 @@ extern "C" __global__ void conv2d_input_grad(
     Layer layer = {N, C, H, W, K, R, S, P, Q, stride_h, stride_w, pad_h, pad_w, dilation_h,
                    dilation_w, groups};
     correlate(input_grad_correlation(layer, blockIdx.z % groups, blockIdx.z / groups), dy, w,
-              nullptr, dx, shared);
+              nullptr, 0, dx, shared);
 }
 
 // parts (ranges,K,C/groups,R,S): dw of the images range*length to (range + 1)*length, of which the

@@ -19,7 +19,7 @@ import numpy as np
 
 from minicnn.device import common_device, computing_on
 from minicnn.grad_mode import is_grad_enabled
-from minicnn.kernels import backend_of, current_backend
+from minicnn.kernels import backend_of, backend_on_cpu
 from minicnn.kernels.errors import AutogradError
 
 Array = Any  # numpy.ndarray or cupy.ndarray
@@ -115,7 +115,7 @@ class Node:
         self._saved: tuple = ()
         self._hooks: dict[int, list[Callable]] = {}
         self._retained: list[weakref.ref[Variable]] = []  # outputs that keep their gradient
-        self._backend = current_backend()  # backward runs on the rung that forward ran on
+        self._backend = backend_on_cpu()  # backward runs on the rung that forward ran on
         self._place: Any = None  # and on the GPU, or None for the CPU
 
     @property

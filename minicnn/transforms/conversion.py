@@ -10,7 +10,7 @@ from minicnn import dtypes
 from minicnn.data.slots import sample_array
 from minicnn.errors import ArgumentError, DataError, DtypeError, ShapeError
 from minicnn.io.pixels import rgb_words
-from minicnn.kernels import current_backend
+from minicnn.kernels import backend_of
 from minicnn.tensor import Tensor
 from minicnn.transforms.arguments import is_image
 
@@ -83,7 +83,7 @@ def _unit_range(pixels: np.ndarray, channels: int) -> Tensor:
     """Bytes (H, W, …) divided by 255, as planes in the loader's batch if there is one."""
     dtype = dtypes.get_default_dtype()
     planes = sample_array((channels, *pixels.shape[:2]), dtype)
-    return Tensor(current_backend().unit_planes(pixels, channels, dtype, out=planes))
+    return Tensor(backend_of(pixels).unit_planes(pixels, channels, dtype, out=planes))
 
 
 def _channels_first(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

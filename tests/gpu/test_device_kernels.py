@@ -84,6 +84,19 @@ def test_all_parameters_of_a_group_step_in_one_launch(kernels_run, make, options
         np.testing.assert_allclose(b.detach().cpu(), a.detach(), rtol=1e-4, atol=1e-6)
 
 
+def test_the_cpu_s_arrays_do_not_go_to_the_gpu_s_rung(kernels_run):
+    """Under --backend cupy photographs are still decoded, and batches collated, on the CPU."""
+    x = numbers(1, 2, 5, 5)
+    with minicnn.use_backend("cupy"):
+        assert nn.functional.relu(x.clone().requires_grad_()).grad_fn.backend.name == "numba"
+        picture = minicnn.transforms.ToTensor()(np.full((4, 5, 3), 255, np.uint8))
+        assert (picture.shape, picture.max().item()) == ((3, 4, 5), 1)
+        assert not kernels_run.launches
+        y = nn.functional.max_pool2d(x.cuda(), 5)
+    assert kernels_run.launches
+    np.testing.assert_array_equal(y.cpu().reshape(2), x.numpy().max((0, 2, 3)))
+
+
 def test_a_parameter_that_joins_later_steps_alone(kernels_run):
     found = []
     for place in ("cpu", "cuda"):

@@ -126,14 +126,16 @@ def test_ranges_cover_all_items_and_fill_the_gpu() -> None:
 
 
 @pytest.mark.parametrize("path", paths.PATHS)
-def test_a_batch_too_large_for_int_indices_is_taken_in_parts(path, monkeypatch) -> None:
+def test_a_batch_too_large_for_int_indices_is_taken_in_parts_or_with_others(
+    path, monkeypatch
+) -> None:
     case = {**LONG, "batch": 5, "size": (6, 5)}
     monkeypatch.setattr(paths, "MOST", 2 * paths.largest_image(layer_of(case)))
     monkeypatch.setattr(conv, "_COLUMNS", 3000)
     driver = HostDriver()
     assert_agree(results(path, case, "float32", driver), wanted(case, "float32"), "numpy")
     calls = [kernel for kernel, _ in driver.launches]
-    assert len(calls) == (3 if path == "direct" else 9 if path != "unfold" else len(calls))
+    assert len(calls) == (4 if path == "direct" else 12 if path != "unfold" else len(calls))
     if path == "unfold":
         assert calls.count("unfold") > 2
         assert calls.count("fold") > 1
@@ -147,6 +149,7 @@ def test_out_is_filled_and_returned(path: str) -> None:
     with _cuda.use_driver(HostDriver()), forced(path):
         for kernel, name, args in (
             (conv.conv2d, "y", (x, w, b, *how)),
+            (conv.conv2d_relu, "relu", (x, w, b, *how)),
             (conv.conv2d_input_grad, "dx", (dy, w, x.shape, *how)),
             (conv.conv2d_weight_grad, "dw", (dy, x, w.shape, *how)),
             (conv.conv2d_bias_grad, "db", (dy,)),
@@ -284,7 +287,7 @@ SMALL = window((10, 37), (3, 2), (2, 1), (1, 1), (1, 2), channels=5, filters=9, 
 ROUND = "__syncthreads();  // this round"
 MISTAKES = {
     "direct: a window one pixel up": ("conv_direct.cu", "- pad_h + r", "- pad_h - 1 + r"),
-    "direct: phases not told apart": ("conv_direct.cu", "|| p % stride_h ||", "||"),
+    "direct: phases not told apart": ("conv_direct.cu", "|| down % stride_h ||", "||"),
     "tiled: a halo without its last row": ("conv_tiled.cu", "abs(reach) + 1", "abs(reach)"),
     "tiled: overwrites what others read": (
         "conv_tiled.cu", "__syncthreads();  // nobody needs the last channel any more", ""

@@ -62,7 +62,7 @@ FAULTS = {  # body: what the message says
     "y[t] = x[t + 1];": "x of 256 bytes: out of range, touched at byte 256",
     "y[t + 1] = x[t];": "y of 256 bytes: out of range, touched at byte 256",
     "y[t - 1] = x[t];": "wrote in front of y or just behind it",
-    "y[t] = x[1 << 28];": "an access to memory that is no array's",
+    "y[t] = x[1LL << 43];": "an access to memory that is no array's",
     "const_cast<float *>(x)[t] = 1;": "wrote into x, which is const",
     "__shared__ float s[8][8]; s[t / 8][t % 8 + 1] = 0; __syncthreads();": (
         ": an index beyond an array's bounds"
