@@ -114,7 +114,7 @@ class Strict:
 
 
 def _overlap(a: Any, b: Any) -> bool:
-    return namespace(a).may_share_memory(a, b)
+    return type(a) is type(b) and namespace(a).may_share_memory(a, b)
 
 
 # ------------------------------------------------------------------------------ cases

@@ -29,11 +29,12 @@ from minicnn.kernels.reference.dropout import philox4x32
 
 RUNGS = ("loops", "numpy", "numba", *GPU_RUNGS)
 DTYPES = ("float32", "float64")
+TABLES = ("rows", "columns")  # arguments that are the CPU's on every rung: places to read at
 
 
 def on_rung(family: Any, rung: str, case: Case, arrays: dict[str, Any]) -> dict[str, np.ndarray]:
     """Return a family's results on a rung; its arrays go there and the results come back."""
-    moved = {name: there(rung, a) for name, a in arrays.items()}
+    moved = {n: a if n in TABLES else there(rung, a) for n, a in arrays.items()}
     with running(rung, case.get("seed", 0)):
         return {name: here(a) for name, a in family.ours(Strict(rung), case, **moved).items()}
 
