@@ -13,6 +13,7 @@ matmul.
 Every kernel gives the same bits each time: sums have one order, no floats are added atomically.
 """
 
+from ._conv_paths import PATHS, forced, tf32
 from .activation import (
     elu,
     elu_grad,
@@ -51,6 +52,7 @@ from .softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
 from .unfold import fold, unfold
 
 __all__ = [
+    "PATHS",
     "adam_step",
     "adam_steps",
     "adaptive_avg_pool2d",
@@ -73,6 +75,7 @@ __all__ = [
     "elu",
     "elu_grad",
     "fold",
+    "forced",
     "gather2d",
     "gather2d_grad",
     "gelu",
@@ -103,6 +106,7 @@ __all__ = [
     "softmax_cross_entropy_grad",
     "softmax_grad",
     "tanh_grad",
+    "tf32",
     "unfold",
     "unit_planes",
 ]
