@@ -342,20 +342,25 @@ def _sum_task(dy, x, sums, t, n, rows, group, channels, sizes, turned, tile, pix
     """Add to sums, dw of a group by (tap, filter), what some rows of some images contribute."""
     filters, padded, step, depth = sizes
     image, plane = x.shape[1] * x.shape[2] * x.shape[3], dy.shape[2] * dy.shape[3]
-    count = _list_pixels(t, n, rows, image, plane, 1, pixels, counts)
-    above = rows[0] * dy.shape[3]
-    span = min(rows[1] * dy.shape[3], plane) - above
+    by_list = counts.shape[1] > 1 and dy.shape[3] > step  # shorter rows would not fill squares
+    apart = dy.shape[1] * plane
+    count = _list_pixels(t, n, rows, image, apart if by_list else plane, 1, pixels, counts)
     source = x.reshape(-1)[group * depth * x.shape[2] * x.shape[3] :]
     blocks = (padded + VECTORS * step - 1) // (VECTORS * step)
     for b in range(blocks):
         k, wide = _lanes_of(b, blocks, padded, step)
-        first = (group * filters + k) * plane + above
-        _turn_images(dy.reshape(-1), n, span, dy.shape[1] * plane, first, min(wide, filters - k),
-                     plane, turned[0], wide, step)  # fmt: skip
+        first, real = (group * filters + k) * plane, min(wide, filters - k)
         listed = turned[0]
-        if counts.shape[1] > 1:
-            _by_class(turned[0], pixels[1], count, n[0] * plane + above, wide, turned[1])
-            listed = turned[1]
+        if by_list:
+            _turn_listed(dy.reshape(-1), pixels[1], count, first, real, plane, listed, wide, step)
+        else:
+            above = rows[0] * dy.shape[3]
+            span = min(rows[1] * dy.shape[3], plane) - above
+            _turn_images(dy.reshape(-1), n, span, apart, first + above, real, plane, turned[0],
+                         wide, step)  # fmt: skip
+            if counts.shape[1] > 1:
+                _by_class(turned[0], pixels[1], count, n[0] * plane + above, wide, turned[1])
+                listed = turned[1]
         if depth % ROWS == 0:
             _sum_by_spots(source, t, pixels[0], counts, channels, depth, listed, wide, sums[k:],
                           padded, step)  # fmt: skip
@@ -416,6 +421,30 @@ def _first(taps, count):
     for i in range(ROWS):
         filled[i] = taps[min(i, count - 1)]
     return filled
+
+
+@jit
+def _turn_listed(dy, to, pixels, first, filters, plane, turned, wide, step):
+    """turned[j, k] = dy of the j-th pixel of the list and filter k, zeros beyond the filters.
+
+    Squares of 8 filters and as many pixels as a vector has are turned round at once, where a few
+    pixels lie side by side; the rows of such a square beyond those are written again later.
+    """
+    whole, j = filters // ROWS * ROWS, 0
+    while j < pixels:
+        count, here = 1, to[j] + first
+        while count < step and j + count < pixels and to[j + count] - to[j] == count:
+            count += 1
+        done = 0
+        if count > 3:
+            while done < whole and here + (done + ROWS - 1) * plane + step <= dy.size:
+                turn_in(dy[here + done * plane :], plane, turned[j * wide + done :], wide, step)
+                done += ROWS
+        for i in range(j, j + count):
+            for k in range(done, filters):
+                turned[i * wide + k] = dy[to[i] + first + k * plane]
+            turned[i * wide + filters : (i + 1) * wide] = 0
+        j += count
 
 
 @jit
