@@ -71,7 +71,7 @@ def _correlate_all(
     sizes = filters, padded, step, w.size // groups, w_step, tap_step
 
     def pack() -> np.ndarray:
-        packed = np.empty(groups * taps * padded, y.dtype)
+        packed = buffers.empty(groups * taps * padded, y.dtype)
         _pack_weights(packed.size, w.reshape(-1), packed, t, groups, sizes)
         return packed
 
