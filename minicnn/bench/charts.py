@@ -51,7 +51,10 @@ def bars(result: Result, path: str | os.PathLike[str]) -> Any:
         speeds = [speed for _, speed in found]
         values += speeds
         drawn = axes.barh(places, speeds, height * 0.92, label=name, color=colour)
-        axes.bar_label(drawn, [_figure(s) for s in speeds], fontsize=8, padding=3, color=INK)
+        axes.bar_label(
+            drawn, [_figure(s) for s in speeds], fontsize=8, padding=3, color=INK,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},  # on the line of the peak
+        )  # fmt: skip
     if max(values) > 100 * min(values):
         axes.set_xscale("log")
         _plain(axes.xaxis)
@@ -139,7 +142,7 @@ def _draw_roof(axes: Any, fma: float, copy: float, at: list[float]) -> None:
     _plain(axes.yaxis)
     axes.set_xlim(left, right)
     axes.annotate(
-        f"arithmetic: {fma:.0f} GFLOP/s", (right, fma), xytext=(-4, 4), ha="right",
+        f"arithmetic: {fma:.0f} GFLOP/s", (ridge, fma), xytext=(4, 4), ha="left",
         textcoords="offset points", fontsize=9, color=INK,
     )  # fmt: skip
     axes.annotate(
