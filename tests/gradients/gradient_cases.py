@@ -62,6 +62,14 @@ def layer(name: str, what: str, x: Draw, *parameters: Draw, args: Any = (), **op
     return call(f"nn.{name}", what, function, x, *parameters)
 
 
+def conv_then_relu(lib: Any, x: Any, w: Any, b: Any) -> Any:
+    """A Sequential, which computes both as one."""
+    conv = lib.nn.Conv2d(w.shape[1], w.shape[0], w.shape[2:]).double().to(x.device)
+    del conv.weight, conv.bias
+    conv.weight, conv.bias = w, b
+    return lib.nn.Sequential(conv, lib.nn.ReLU())(x)
+
+
 def loss(name: str, *draws: Draw) -> Case:
     """A loss of nn."""
     return call(f"nn.{name}", "", lambda lib, *xs: getattr(lib.nn, name)()(*xs), *draws)
@@ -105,6 +113,7 @@ CASES["convolution"] = [
     op("conv2d", "same", X(2, 3, 6, 5), W(4, 3, 3, 3), W(4), padding="same"),
     op("conv2d", "with every option", X(2, 4, 9, 8), W(6, 2, 3, 2), W(6),
        stride=(2, 1), padding=(1, 2), dilation=(1, 2), groups=2),
+    call("Conv2d, ReLU", "as one", conv_then_relu, X(2, 3, 6, 5), W(4, 3, 3, 2), W(4)),
     op("conv1d", "", X(2, 3, 9), W(4, 3, 3), W(4), stride=2, padding=1),
     op("conv3d", "", X(2, 2, 4, 5, 4), W(3, 2, 2, 3, 2), W(3), stride=(1, 2, 1), padding=1),
     op("conv_transpose1d", "", X(2, 3, 5), W(3, 4, 3), W(4), stride=2, output_padding=1),

@@ -78,6 +78,8 @@ def measured(family: str, case: Case, torch: Any) -> list[Row]:
 NO_GRADIENT = {"one_hot"}
 # Its results are rounded to float32, which drowns differences; tests/test_dtypes.py has torch's.
 ROUNDS = {"CastFunction"}
+# It needs two devices; tests/gpu/test_devices.py has its gradient.
+MOVES = {"MoveFunction"}
 CONTAINERS = {"Module", "ModuleDict", "ModuleList", "Parameter", "ParameterList", "Sequential"}
 
 
@@ -130,9 +132,11 @@ def test_every_layer_is_in_the_table(used):
 @pytest.mark.gradients
 def test_every_function_of_the_tape_is_in_the_table(used):
     _, functions = used
-    missing = {
-        function.__name__ for function in subclasses(Function) if function not in functions
-    } - ROUNDS
+    missing = (
+        {function.__name__ for function in subclasses(Function) if function not in functions}
+        - ROUNDS
+        - MOVES
+    )
     assert not missing, f"{sorted(missing)}: give each a line in {CASES_FILE}"
 
 
