@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicnn.kernels import shapes
-from minicnn.kernels.cpu import _register_tile, _tiled, _vectors
+from minicnn.kernels.cpu import _register_tile, _tasks, _vectors
 from minicnn.kernels.cpu._places import places
 
 # ------------------------------------------------------------------------------- the tile
@@ -135,7 +135,7 @@ def test_every_pixel_meets_the_taps_that_the_formula_says(v, u, transposed):
 @pytest.mark.parametrize("padded", [16, 32, 48, 64, 80, 256, 400])
 def test_blocks_of_filters_are_of_whole_vectors_and_cover_them_all(padded):
     blocks = -(-padded // 48)
-    found = [_tiled._lanes_of(i, blocks, padded, 16) for i in range(blocks)]
+    found = [_tasks.lanes_of(i, blocks, padded, 16) for i in range(blocks)]
     assert [first for first, _ in found] == [0, *np.cumsum([wide for _, wide in found])[:-1]]
     assert sum(wide for _, wide in found) == padded
     assert all(wide in (16, 32, 48) for _, wide in found)

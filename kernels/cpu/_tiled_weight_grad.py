@@ -1,0 +1,262 @@
+"""The weight gradient of `_tiled`: the same tiles, with taps and pixels exchanged.
+
+    dw[t, k] = sum over j of x[at_t + at_j] * dy[j, k]
+
+A tile is 8 taps times up to 48 filters, and what passes by are the pixels. So dy, which lies by
+filters, is turned round first, a block of filters at a time: what a task needs of it, 0.5 MB, stays
+in the second-level cache while all taps use it. Each task sums up some images into a part of its
+own; in the end the parts are added in order and turned round to dw's own layout, by squares too.
+
+Pixels are turned as the classes list them, where rows are long; short ones, of a 6 x 6 plane say,
+would leave squares of 16 pixels half empty, so these are turned as they lie in memory, and then
+brought into the order of the classes, row by row.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from .. import buffers, threads
+from ..shapes import Geometry
+from ._jit import SMALL, U, jit, kernel, take, workers
+from ._places import places
+from ._register_tile import outer, turn_in, turn_out
+from ._tasks import FLOPS, block, lanes_of, list_pixels
+from ._vectors import ROWS, VECTORS, lanes, round_up
+
+_TURNED = 1 << 19  # bytes that a task's pixels of dy may take, for one block of filters
+_PARTS = 16  # partial weight gradients, at most
+_SUMS = 8  # tasks of a weight gradient, at least: each turns its pixels round anew
+_PARTIALS = 1 << 23  # bytes that all of them may take
+_FEW = 3  # pixels side by side that are not worth a square
+
+
+def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometry) -> None:
+    """Fill dw from the gradient of the output and the input."""
+    t, groups = places(x.shape[2:], dw.shape, dy.shape[2:], *geometry), geometry[3]
+    N, (P, Q) = dy.shape[0], dy.shape[2:]
+    K, C, R, S = dw.shape
+    step, filters = lanes(x.itemsize), K // groups
+    padded, rows = round_up(filters, step), round_up(t.tap_at.size, ROWS)
+    images, band = block(N, P, Q, _TURNED // (VECTORS * step * x.itemsize))
+    units, size = -(-N // images) * -(-P // band), groups * rows * padded
+    parts = max(1, min(units, _PARTS, _PARTIALS // (size * x.itemsize)))
+    parts = -(-units // -(-units // parts))  # of equal size, if possible
+    whole = C % ROWS == 0  # then tiles of 8 channels of one tap, which can be shared out
+    channels = round_up(-(-C // -(-_SUMS // (parts * groups))), ROWS) if whole else C
+    cuts, most = -(-C // channels), images * band * Q
+    at = np.concatenate((t.tap_at, np.full(rows - t.tap_at.size, t.tap_at[-1])))
+    work = dy.size * t.tap_at.size // FLOPS
+    partial = buffers.empty((parts, groups, rows, padded), x.dtype)
+    with threads.launching:
+        team = 1 if work < SMALL else workers()
+        turned = buffers.empty((team, 2, (most + step) * VECTORS * step), x.dtype)
+        tile = np.empty((team, ROWS * VECTORS * step), x.dtype)
+        pixels = np.empty((team, 2, most), np.int64)
+        counts = np.empty((team, 2, t.rows_of.size - 1), np.int64)
+        _sum_products(
+            work, dy, x, partial, t._replace(tap_at=at), (images, band, groups, cuts, channels),
+            (filters, padded, step, C), turned, tile, pixels, counts,
+        )  # fmt: skip
+        lines = buffers.empty((team, ROWS * R * S, padded), x.dtype)
+        _add_up(work, partial, dw.reshape(groups, filters, C, R * S), lines, step)
+
+
+@kernel
+def _sum_products(team, dy, x, partial, t, blocks, sizes, turned, tile, pixels, counts):
+    images, band, groups, cuts, channels = blocks
+    parts, depth = partial.shape[0], sizes[3]
+    bands = (dy.shape[2] + band - 1) // band
+    units = (dy.shape[0] + images - 1) // images * bands
+    for member in prange(team.size):
+        task = take(team)
+        while task < parts * groups * cuts:
+            cut, group, part = task % cuts, task // cuts % groups, task // (cuts * groups)
+            cut_channels = (cut * channels, min(depth, (cut + 1) * channels))
+            sums = partial[part, group]
+            _clear(sums, cut_channels, depth)
+            for unit in range(units * part // parts, units * (part + 1) // parts):
+                n = (unit // bands * images, min(dy.shape[0], (unit // bands + 1) * images))
+                rows = (unit % bands * band, (unit % bands + 1) * band)
+                _sum_task(dy, x, sums.reshape(-1), t, n, rows, group, cut_channels, sizes,
+                          turned[member], tile[member], pixels[member], counts[member])  # fmt: skip
+            task = take(team)
+
+
+@jit
+def _clear(sums, channels, depth):
+    for i in range(sums.shape[0]):
+        if channels[0] <= i % depth < channels[1]:
+            sums[i] = 0
+
+
+@jit
+def _sum_task(dy, x, sums, t, n, rows, group, channels, sizes, turned, tile, pixels, counts):
+    """Add to sums, dw of a group by (tap, filter), what some rows of some images contribute."""
+    filters, padded, step, depth = sizes
+    image, plane = x.shape[1] * x.shape[2] * x.shape[3], dy.shape[2] * dy.shape[3]
+    by_list = counts.shape[1] > 1 and dy.shape[3] > step  # shorter rows would not fill squares
+    apart = dy.shape[1] * plane
+    count = list_pixels(t, n, rows, image, apart if by_list else plane, 1, pixels, counts)
+    source = x.reshape(-1)[group * depth * x.shape[2] * x.shape[3] :]
+    blocks = (padded + VECTORS * step - 1) // (VECTORS * step)
+    for b in range(blocks):
+        k, wide = lanes_of(b, blocks, padded, step)
+        first, real = (group * filters + k) * plane, min(wide, filters - k)
+        listed = turned[0]
+        if by_list:
+            _turn_listed(dy.reshape(-1), pixels[1], count, first, real, plane, listed, wide, step)
+        else:
+            above = rows[0] * dy.shape[3]
+            span = min(rows[1] * dy.shape[3], plane) - above
+            _turn_images(dy.reshape(-1), n, span, apart, first + above, real, plane, turned[0],
+                         wide, step)  # fmt: skip
+            if counts.shape[1] > 1:
+                _by_class(turned[0], pixels[1], count, n[0] * plane + above, wide, turned[1])
+                listed = turned[1]
+        if depth % ROWS == 0:
+            _sum_by_spots(source, t, pixels[0], counts, channels, depth, listed, wide, sums[k:],
+                          padded, step)  # fmt: skip
+        else:
+            _sum_by_runs(source, t, pixels[0], counts, listed, wide, sums[k:], padded, tile, step)
+
+
+@jit
+def _sum_by_spots(x, t, at, counts, channels, depth, dy, wide, sums, padded, step):
+    """Tiles of 8 channels of one (r, s), and of the pixels of all classes that meet it."""
+    for spot in range(t.meets.shape[1]):
+        k = 0
+        while k < counts.shape[1]:
+            first = last = counts[0, k]
+            while k < counts.shape[1] and t.meets[k, spot]:  # classes side by side
+                last = counts[0, k] + counts[1, k]
+                k += 1
+            k += 1
+            if last == first:
+                continue
+            for tap in range(spot * depth + channels[0], spot * depth + channels[1], ROWS):
+                to = sums[tap * padded :]
+                outer(wide // step, x, t.tap_at[tap:], at[first:], last - first, dy[first * wide :],
+                      wide, to, padded, to, padded, wide)  # fmt: skip
+
+
+@jit
+def _sum_by_runs(x, t, at, counts, dy, wide, sums, padded, tile, step):
+    """Tiles of 8 taps of a run, whatever their channels and (r, s), and of a class's pixels."""
+    for k in range(counts.shape[1]):
+        first, count = counts[0, k], counts[1, k]
+        for run in range(t.runs_of[k], t.runs_of[k + 1]):
+            end = t.run_first[run] + t.run_count[run]
+            for tap in range(t.run_first[run], end, ROWS):
+                _add_tile(x, t.tap_at[tap:], at[first:], count, dy[first * wide :],
+                          sums[tap * padded :], padded, min(ROWS, end - tap), wide, tile,
+                          step)  # fmt: skip
+
+
+@jit
+def _add_tile(x, taps, pixels, count, dy, sums, padded, rows, wide, tile, step):
+    """Add to `rows` rows of sums; where these are fewer than a tile has, by way of `tile`."""
+    vectors = wide // step
+    if rows == ROWS:
+        outer(vectors, x, taps, pixels, count, dy, wide, sums, padded, sums, padded, wide)
+        return
+    tile[:] = 0
+    outer(vectors, x, _first(taps, rows), pixels, count, dy, wide, tile, wide, tile, wide, wide)
+    for i in range(rows):
+        for k in range(wide):
+            sums[i * padded + k] += tile[i * wide + k]
+
+
+@jit
+def _first(taps, count):
+    """The first taps, the last of them repeated to fill a tile."""
+    filled = np.empty(ROWS, np.int64)
+    for i in range(ROWS):
+        filled[i] = taps[min(i, count - 1)]
+    return filled
+
+
+@jit
+def _turn_listed(dy, to, pixels, first, filters, plane, turned, wide, step):
+    """turned[j, k] = dy of the j-th pixel of the list and filter k, zeros beyond the filters."""
+    j = 0
+    while j < pixels:
+        count = 1
+        while count < step and j + count < pixels and to[j + count] - to[j] == count:
+            count += 1
+        _turn(dy, to[j] + first, count, filters, plane, turned[j * wide :], wide, step)
+        j += count
+
+
+@jit
+def _turn_images(dy, n, span, image, first, filters, plane, turned, wide, step):
+    """turned[j, k] = dy of pixel j, as they lie in memory, and filter k; zeros beyond the filters.
+
+    An image's last square is as wide as the others; what it writes too much, the next writes again.
+    """
+    for i in range(n[0], n[1]):
+        at = (i - n[0]) * span
+        for j in range(0, span, step):
+            _turn(dy, i * image + first + j, min(step, span - j), filters, plane,
+                  turned[(at + j) * wide :], wide, step)  # fmt: skip
+
+
+@jit
+def _turn(dy, here, count, filters, plane, turned, wide, step):
+    """turned[j, k] = dy[here + j + k*plane] for some pixels side by side, zeros beyond the filters.
+
+    Unless they are few, squares of 8 filters and as many pixels as a vector has are turned round at
+    once; the rows of such a square beyond `count` are written again later.
+    """
+    done, whole = 0, filters // ROWS * ROWS if count > _FEW else 0
+    while done < whole and here + (done + ROWS - 1) * plane + step <= dy.size:
+        turn_in(dy[here + done * plane :], plane, turned[done:], wide, step)
+        done += ROWS
+    for j in range(count):
+        for k in range(done, filters):
+            turned[j * wide + k] = dy[here + j + k * plane]
+        turned[j * wide + filters : (j + 1) * wide] = 0
+
+
+@jit
+def _by_class(turned, to, count, shift, wide, listed):
+    """Bring the rows of `turned` into the order of the pixels' list."""
+    for j in range(count):
+        row = (to[j] - shift) * wide
+        for k in range(U(wide)):
+            listed[j * wide + k] = turned[row + k]
+
+
+@kernel
+def _add_up(team, partial, dw, lines, step):
+    """dw[group, k, c, spot] = sum over parts of partial[part, group, (spot, c), k], in order.
+
+    A task adds up some channels by (channel, spot) and filter, and turns these lines round.
+    """
+    groups, filters, depth, spots = dw.shape
+    flat, blocks, whole = dw.reshape(-1), (depth + ROWS - 1) // ROWS, filters // step * step
+    for member in prange(team.size):
+        task, sums = take(team), lines[member]
+        while task < groups * blocks:
+            group, first = task // blocks, task % blocks * ROWS
+            count = min(ROWS, depth - first) * spots
+            for i in range(count):
+                _add_parts(partial, group, i % spots * depth + first + i // spots, sums[i])
+            to = flat[(group * filters * depth + first) * spots :]
+            turned = count // ROWS * ROWS
+            for i in range(0, turned, ROWS):
+                turn_out(sums[i:].reshape(-1), sums.shape[1], to[i:], depth * spots, whole)
+            for k in range(filters):
+                for i in range(turned if k < whole else 0, count):
+                    to[k * depth * spots + i] = sums[i, k]
+            task = take(team)
+
+
+@jit
+def _add_parts(partial, group, row, sums):
+    for k in range(U(sums.size)):
+        sums[k] = partial[0, group, row, k]
+    for part in range(1, partial.shape[0]):
+        for k in range(U(sums.size)):
+            sums[k] += partial[part, group, row, k]
