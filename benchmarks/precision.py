@@ -18,27 +18,19 @@ from pathlib import Path
 
 import numpy as np
 
+from minicnn.bench.figures import error_of
+from minicnn.bench.layer_cases import SEEDS, Layer, convolution
 from minicnn.bench.machine import machine
 from minicnn.kernels import cpu, reference
 from minicnn.kernels.cpu import PATHS, forced
 from minicnn.kernels.shapes import conv2d_output_size
 
 HERE = Path(__file__).resolve().parent
-LAYERS = {  # channels, filters, side, kernel, stride, padding
-    "3→64 224² k11 s4 p2": (3, 64, 224, 11, 4, 2),
-    "64→192 27² k5 p2": (64, 192, 27, 5, 1, 2),
-    "192→384 13² k3 p1": (192, 384, 13, 3, 1, 1),
-    "384→256 6² k3 p1": (384, 256, 6, 3, 1, 1),
-    "256→256 6² k3 p1": (256, 256, 6, 3, 1, 1),
-    "3→32 160² k3": (3, 32, 160, 3, 1, 0),
-    "32→32 79² k3": (32, 32, 79, 3, 1, 0),
-    "32→32 38² k3": (32, 32, 38, 3, 1, 0),
-    "256→64 13² k1": (256, 64, 13, 1, 1, 0),
-}
+POINTWISE = (256, 64, 13, 1, 1, 0)
 BATCH = 2
 
 
-def errors(layer: tuple[int, ...]) -> dict[str, dict[str, float]]:
+def errors(layer: Layer) -> dict[str, dict[str, float]]:
     """{path: {pass: error}} of one layer, for the paths that compute it when they are forced."""
     C, K, side, kernel, stride, padding = layer
     rng = np.random.default_rng(0)
@@ -62,13 +54,9 @@ def errors(layer: tuple[int, ...]) -> dict[str, dict[str, float]]:
     for path in paths_of(kernel, stride, padding):
         with forced(path):
             got = passes(cpu, x, w, b, dy)
-        found[path] = {
-            name: float(np.abs(got[name] - y).max() / np.abs(y).max()) for name, y in exact.items()
-        }
-    found["numpy rung"] = {
-        name: float(np.abs(a - exact[name]).max() / np.abs(exact[name]).max())
-        for name, a in passes(reference, x, w, b, dy).items()
-    }
+        found[path] = {name: error_of(got[name], y) for name, y in exact.items()}
+    got = passes(reference, x, w, b, dy)
+    found["numpy rung"] = {name: error_of(got[name], y) for name, y in exact.items()}
     return found
 
 
@@ -85,7 +73,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results" / "precision.json")
     arguments = parser.parse_args()
     found = {}
-    for name, layer in LAYERS.items():
+    for layer in (*SEEDS, POINTWISE):
+        name = convolution("precision", layer, BATCH)[0].name
         found[name] = errors(layer)
         for path, of in found[name].items():
             print(f"{name:22} {path:11}", *(f"{of[key]:.1e}" for key in of))

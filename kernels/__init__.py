@@ -152,8 +152,8 @@ def backend_of(x: Array) -> Backend:
     The rungs "loops" and "numba" reach the CPU's memory only, and "cupy" the GPU's: for an array of
     the other memory "cupy" stands in for them, and "numba" for it.
     """
-    chosen = current_backend()
     if on_gpu(x):
+        chosen = current_backend()
         return _rung("cupy") if chosen.name in _CPU_ONLY else chosen
     return backend_on_cpu()
 

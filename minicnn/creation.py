@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import dtypes, random
-from minicnn.device import array_library, host, to_device
+from minicnn.device import cupy_library, host, require_available, to_device
 from minicnn.dtypes import get_default_dtype
 from minicnn.errors import ArgumentError, DtypeError, ShapeError
 from minicnn.tensor import Tensor
@@ -125,7 +125,8 @@ def from_dlpack(source: Any) -> Tensor:
     """A tensor that shares the memory of another library's tensor, by the DLPack protocol."""
     if source.__dlpack_device__()[0] != _DLPACK_CUDA:
         return from_numpy(np.from_dlpack(source))
-    array = array_library("cuda").from_dlpack(source)
+    require_available("cuda")
+    array = cupy_library().from_dlpack(source)
     dtypes.as_dtype(array.dtype, "from_dlpack")
     return Tensor(array)
 

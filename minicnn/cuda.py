@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from minicnn.device import _cupy, require_available
+from minicnn.device import cupy_library, require_available
 from minicnn.kernels import gpu_answers, why_no_gpu
 from minicnn.kernels.errors import ArgumentError
 
@@ -26,7 +26,7 @@ def why_not() -> str:
 
 def device_count() -> int:
     """How many GPUs answer."""
-    return _cupy().cuda.runtime.getDeviceCount() if is_available() else 0
+    return cupy_library().cuda.runtime.getDeviceCount() if is_available() else 0
 
 
 def current_device() -> int:
@@ -66,26 +66,26 @@ def synchronize(device: Any = None) -> None:
 def mem_get_info(device: Any = None) -> tuple[int, int]:
     """Free and total bytes of the GPU's memory."""
     with _on(device):
-        free, total = _cupy().cuda.runtime.memGetInfo()
+        free, total = cupy_library().cuda.runtime.memGetInfo()
     return int(free), int(total)
 
 
 def memory_allocated(device: Any = None) -> int:
     """The bytes that tensors take."""
     with _on(device):
-        return int(_cupy().get_default_memory_pool().used_bytes())
+        return int(cupy_library().get_default_memory_pool().used_bytes())
 
 
 def memory_reserved(device: Any = None) -> int:
     """The bytes that tensors take, and those kept for the next ones."""
     with _on(device):
-        return int(_cupy().get_default_memory_pool().total_bytes())
+        return int(cupy_library().get_default_memory_pool().total_bytes())
 
 
 def empty_cache() -> None:
     """Give memory that no tensor uses back to the driver; without a GPU nothing happens."""
     if is_available():
-        _cupy().get_default_memory_pool().free_all_blocks()
+        cupy_library().get_default_memory_pool().free_all_blocks()
 
 
 def manual_seed(seed: int) -> None:
@@ -100,11 +100,11 @@ def _on(where: Any = None) -> Any:
     wanted = require_available("cuda" if where is None else where)
     if wanted.type != "cuda":
         raise ArgumentError(f'cuda: "{wanted}" is no GPU. Use "cuda", or its number.')
-    return _cupy().cuda.Device(wanted.index)
+    return cupy_library().cuda.Device(wanted.index)
 
 
 def _properties(where: Any) -> Any:
-    return _cupy().cuda.runtime.getDeviceProperties(_on(where).id)
+    return cupy_library().cuda.runtime.getDeviceProperties(_on(where).id)
 
 
 __all__ = [

@@ -77,7 +77,7 @@ def require_available(where: Any) -> device:
     problem = why_no_gpu()
     if problem:
         raise ArgumentError(f'device: "{found}" is not available: {problem}. Or use device="cpu".')
-    count = _cupy().cuda.runtime.getDeviceCount()
+    count = cupy_library().cuda.runtime.getDeviceCount()
     if found.index is not None and found.index >= count:
         raise ArgumentError(
             f'device: "{found}" is not there: the driver lists {count}, counted from 0. '
@@ -108,7 +108,7 @@ def to_device(array: Array, where: Any) -> Array:
     target = require_available(where)
     if target.type == "cpu":
         return host(array)
-    cupy = _cupy()
+    cupy = cupy_library()
     index = cupy.cuda.runtime.getDevice() if target.index is None else target.index
     if on_gpu(array) and array.device.id == index:
         return array
@@ -142,15 +142,11 @@ def common_device(op: str, **arrays: Array | None) -> device:
     return first
 
 
-def array_library(kind: str) -> Any:
-    """The module whose functions make arrays on a kind of device: numpy, or cupy for "cuda"."""
-    return np if require_available(kind).type == "cpu" else _cupy()
-
-
 def computing_on(array: Array) -> AbstractContextManager[Any]:
     """A block in which new arrays lie, and kernels run, where `array` is."""
     return _HERE if type(array) is np.ndarray or not on_gpu(array) else array.device
 
 
-def _cupy() -> Any:
+def cupy_library() -> Any:
+    """The module `cupy`, for those who know that a GPU is there (`require_available`)."""
     return sys.modules.get("cupy") or importlib.import_module("cupy")

@@ -18,11 +18,11 @@ from minicnn.io.pickles import short
 from minicnn.io.tensorfile import read_metadata, read_tensors, write_tensors
 from minicnn.io.torchfile import is_torch_file, load_torch
 from minicnn.io.tree import to_array, to_tensor
+from minicnn.nn.module import STATE_KEYS
 from minicnn.tensor import Tensor
 
 KEY = "minicnn"  # the one metadata entry; its text is JSON
 PREFIX = "model."  # of a model's weights inside a checkpoint
-PLACES = ("state_dict", "model_state_dict", "model")  # of them in dicts that torch.save wrote
 
 
 def save_weights(
@@ -111,7 +111,7 @@ def _torch_state(path: str | os.PathLike[str]) -> Mapping[str, Tensor]:
     inside = f"a {type(content).__name__}"
     if isinstance(content, Mapping):
         inside = f"a dict of {_some([*map(str, content)])}"
-        for candidate in (content, *(content.get(place) for place in PLACES)):
+        for candidate in (content, *(content.get(key) for key in STATE_KEYS)):
             if isinstance(candidate, Mapping) and all(
                 isinstance(name, str) and isinstance(tensor, Tensor)
                 for name, tensor in candidate.items()

@@ -25,16 +25,25 @@ from minicnn.tensor import Tensor
 
 def steps(modules: Iterable[Module]) -> Iterator[Callable[[Any], Any]]:
     """What to call one after the other: the modules, or a fused function for two of them."""
-    rest = list(modules)
-    fuse = len(rest) > 1 and os.environ.get("MINICNN_FUSE", "").strip() != "0"
-    while rest:
-        first, *rest = rest
-        fused = _FUSED.get((type(first), type(rest[0]))) if fuse and rest else None
-        if fused is not None and _is_plain(first) and _is_plain(rest[0]):
-            second, *rest = rest
-            yield partial(fused, first, second)
+    rest = iter(modules)
+    first = next(rest, None)
+    fuse = os.environ.get("MINICNN_FUSE", "").strip() != "0"
+    while first is not None:
+        second = next(rest, None)
+        fused = _fused(first, second) if fuse and second is not None else None
+        if fused is not None:
+            yield fused
+            first = next(rest, None)
         else:
             yield first
+            first = second
+
+
+def _fused(first: Module, second: Module) -> Callable[[Any], Any] | None:
+    both = _FUSED.get((type(first), type(second)))
+    if both is None or not _is_plain(first) or not _is_plain(second):
+        return None
+    return partial(both, first, second)
 
 
 def _is_plain(module: Module) -> bool:

@@ -12,6 +12,8 @@ from minicnn.errors import ArgumentError, CheckpointError, MiniCNNError
 from minicnn.kernels import on_gpu
 from minicnn.tensor import RemovableHook, Tensor
 
+STATE_KEYS = ("state_dict", "model_state_dict", "model")  # a state's in what people `torch.save`
+
 
 class Parameter(Tensor):
     """A leaf tensor that a module registers by itself when it is assigned as an attribute."""
@@ -387,7 +389,7 @@ class Module:
 
 def _remedy(state: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     """What to do with a state that does not fit, where its keys tell."""
-    for key in ("state_dict", "model_state_dict", "model"):
+    for key in STATE_KEYS:
         if isinstance(state.get(key), Mapping):
             return f"Give what lies under {key!r}: load_state_dict(state[{key!r}])."
     if own and all(f"module.{key}" in state for key in own):
