@@ -58,13 +58,14 @@ def curves(
             _mark_best(axes, first, values[f"val_{name}"], share)
         _dress(axes, name, share)
         if share and baseline is not None:
+            low, high = axes.get_ylim()  # room for the line, and for the words above it
+            axes.set_ylim(min(low, baseline - 0.04), max(high, baseline + 0.1))
             axes.axhline(baseline, color=ORANGE, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1)
             axes.annotate(
                 f"always the most frequent class: {baseline:.1%}",
                 (0.02, baseline), xycoords=axes.get_yaxis_transform(), xytext=(0, 4),
                 textcoords="offset points", color=ORANGE, fontsize=9,
             )  # fmt: skip
-            axes.set_ylim(bottom=min(axes.get_ylim()[0], baseline - 0.04))
         axes.legend(  # above the curves, where it can hide none of them
             loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False, fontsize=9,
             borderaxespad=0.1, columnspacing=1.4, handlelength=2.2,

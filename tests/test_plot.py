@@ -61,6 +61,20 @@ def test_curves_draw_every_series_the_best_epoch_and_the_baseline():
     assert low < 0.502 < high
 
 
+@pytest.mark.parametrize("baseline", [0.0, 2 / 3, 1.0])
+def test_a_baseline_far_from_the_curves_is_within_the_axes(tmp_path, baseline):
+    """As of three validation images. Words outside the axes would leave the curves no room."""
+    history = {"accuracy": [1 / 3], "val_accuracy": [0.0]}
+    figure = plot.curves(history, tmp_path / "curves.png", baseline=baseline)
+    (accuracy,) = figure.axes
+    figure.canvas.draw()
+    (words,) = [text for text in accuracy.texts if "most frequent" in text.get_text()]
+    box = accuracy.get_window_extent()
+    assert box.contains(*words.get_window_extent().min)
+    assert box.contains(*words.get_window_extent().max)
+    assert box.height > figure.bbox.height / 2
+
+
 def test_curves_without_validation_and_of_other_metrics():
     history = some_history(1, validation=False).history | {"doubt": [0.25]}
     figure = plot.curves(history, title="one epoch")
