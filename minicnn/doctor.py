@@ -188,6 +188,11 @@ def compiled() -> int:
     return sum(len(function.signatures) for function in _functions())
 
 
+def built() -> int:
+    """How many of these were compiled here, as the cache on the disk did not have them."""
+    return sum(sum(function.stats.cache_misses.values()) for function in _functions())
+
+
 def compilable() -> int:
     """How many functions the numba rung has."""
     from minicnn.kernels import cpu  # noqa: F401 - so that they are there to be counted

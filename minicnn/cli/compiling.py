@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import math
 import signal
 import sys
 import threading
@@ -13,12 +14,13 @@ import click
 
 from minicnn import doctor
 
-PATIENCE = 1.0  # seconds; kernels from the cache are there sooner, and nothing is shown
+PATIENCE = 1.0  # seconds of compiling before anything is shown
 
 
 class Compiling:
-    """Inside the `with` block, a bar of compiled functions once it takes more than a moment.
+    """Inside the `with` block, a bar of compiled functions once compiling takes more than a moment.
 
+    Whatever else takes long there shows nothing, and neither do kernels that come from the cache.
     Without a terminal it is one line. Ctrl-C is sent again until it is heard: Python drops an
     exception that is raised while LLVM calls back into it, as LLVM does all the time.
 
@@ -62,10 +64,12 @@ class Compiling:
             self._hook(dropped)
 
     def _watch(self) -> None:
-        started, bar = time.perf_counter(), None
+        before, started, bar = doctor.built(), math.inf, None
         while not self._over.wait(0.1):
             if self._pressed:
                 _thread.interrupt_main()
+            if started == math.inf and doctor.built() > before:
+                started = time.perf_counter()
             if bar is not None:
                 bar.n = doctor.compiled()
                 if bar.total is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 
 import numba
@@ -69,13 +71,41 @@ def test_after_doctor_warm_a_training_compiles_nothing(minicnn_):
 
 
 def test_compiling_says_so_once_it_takes_a_while(capsys, monkeypatch):
+    built = iter([0, 0, *[1] * 100])  # asked before the block, and ten times a second in it
+    monkeypatch.setattr("minicnn.cli.compiling.PATIENCE", 0.2)
+    monkeypatch.setattr("minicnn.cli.compiling.doctor.built", lambda: next(built))
+    with Compiling("building"):
+        time.sleep(0.9)
+    assert capsys.readouterr().err == "building …\n"
+
+
+def test_what_takes_long_without_compiling_says_nothing(capsys, monkeypatch):
+    """Making a large network takes long; so does numba itself, and kernels from the cache."""
     monkeypatch.setattr("minicnn.cli.compiling.PATIENCE", 0.2)
     with Compiling("building"):
-        pass
+        time.sleep(0.9)
     assert capsys.readouterr().err == ""
-    with Compiling("building"):
-        time.sleep(0.6)
-    assert capsys.readouterr().err == "building …\n"
+
+
+def test_built_counts_what_the_cache_did_not_have(tmp_path):
+    """Two processes, one after the other: the first compiles, the second finds all of it."""
+    code = """
+import minicnn
+from minicnn import doctor
+assert doctor.built() == 0
+minicnn.rand(4).relu().sum()
+print(doctor.built(), doctor.compiled())
+"""
+    said = []
+    for _ in range(2):
+        child = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+            env={**os.environ, "MINICNN_CACHE_DIR": str(tmp_path)},
+        )  # fmt: skip
+        said.append([int(number) for number in child.stdout.split()])
+    (first, ready), (second, there) = said
+    assert first == ready == there > 0
+    assert second == 0
 
 
 class Driver:
