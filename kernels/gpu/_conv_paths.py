@@ -210,9 +210,9 @@ def can(path: str, layer: Layer, itemsize: int, grad_of: str = "") -> bool:
 
 
 def _has_tensor_cores() -> bool:
-    """Whether mma.sync takes TF32: from sm_80 on. What is no sm_ runs its stand-in (mma.cuh)."""
-    name, _, number = _cuda.driver().arch().partition("sm_")
-    return bool(name) or int(number) >= 80
+    """Whether mma.sync takes TF32: from sm_80 on. What is no GPU runs its stand-in (mma.cuh)."""
+    kind, _, number = _cuda.driver().arch().partition("_")
+    return kind not in ("sm", "compute") or int(number) >= 80
 
 
 def largest_image(layer: Layer) -> int:

@@ -54,7 +54,10 @@ class Driver(Protocol):
     """What a launch needs from the machine."""
 
     def arch(self) -> str:
-        """Return what the code is compiled for, such as "sm_90": part of the name in the cache."""
+        """Return what the code is compiled for: machine code "sm_90", PTX "compute_90", or other.
+
+        It is part of the name in the cache.
+        """
 
     def shared_limit(self) -> int:
         """Return how many bytes of shared memory a block may ask for."""

@@ -46,14 +46,29 @@ def why_not() -> str:
     return ""
 
 
-def compiled(nvrtc: Any, source: Source, options: tuple[str, ...]) -> bytes:
-    """Return the cubin of a source. Raises MiniCNNError with the log if NVRTC says anything bad."""
+def target(capability: int, known: tuple[int, ...]) -> str:
+    """Return what to compile for on a GPU, given the architectures that NVRTC knows.
+
+    Machine code for the GPU itself, "sm_90"; of a GPU that is too new for this NVRTC, PTX of the
+    newest architecture before it, "compute_90", which the driver turns into machine code.
+    """
+    if capability in known:
+        return f"sm_{capability}"
+    return f"compute_{max((arch for arch in known if arch < capability), default=capability)}"
+
+
+def compiled(nvrtc: Any, source: Source, arch: str, options: tuple[str, ...]) -> bytes:
+    """Return a source as machine code of "sm_90", say, or as PTX of "compute_90".
+
+    Raises MiniCNNError with the log if NVRTC refuses.
+    """
+    options = f"--gpu-architecture={arch}", *options
     names = [name.encode() for name in source.headers]
     texts = [text.encode() for text in source.headers.values()]
     program = nvrtc.createProgram(source.text, source.name, texts, names)
     try:
         nvrtc.compileProgram(program, (*_OPTIONS, *options))
-        return nvrtc.getCUBIN(program)
+        return nvrtc.getCUBIN(program) if arch.startswith("sm_") else nvrtc.getPTX(program)
     except nvrtc.NVRTCError as error:
         raise MiniCNNError(
             f"{source.name}: NVRTC cannot compile it with {' '.join(options)} ({error}). "
@@ -71,9 +86,14 @@ class CupyDriver:
         if reason:
             raise MiniCNNError(f"the GPU rung cannot run here: {reason}. Or compute on the CPU.")
         self.cupy = importlib.import_module("cupy")
+        self._targets: dict[object, str] = {}  # by device: a launch has no time to ask
 
     def arch(self) -> str:
-        return f"sm_{self.cupy.cuda.Device().compute_capability}"
+        place = self.place()
+        if place not in self._targets:
+            capability = int(self.cupy.cuda.Device().compute_capability)
+            self._targets[place] = target(capability, self.cupy.cuda.nvrtc.getSupportedArchs())
+        return self._targets[place]
 
     def shared_limit(self) -> int:
         runtime = self.cupy.cuda.runtime
@@ -81,8 +101,7 @@ class CupyDriver:
         return runtime.deviceGetAttribute(which, runtime.getDevice())
 
     def compile(self, source: Source, options: tuple[str, ...]) -> bytes:
-        nvrtc = self.cupy.cuda.nvrtc
-        return compiled(nvrtc, source, (f"--gpu-architecture={self.arch()}", *options))
+        return compiled(self.cupy.cuda.nvrtc, source, self.arch(), options)
 
     def load(self, code: bytes) -> Any:
         module = self.cupy.cuda.function.Module()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from minicnn.errors import MiniCNNError
-from minicnn.kernels.gpu import _cuda, _cupy, _source
+from minicnn.kernels.gpu import _conv_paths, _cuda, _cupy, _source
 
 TEXT = 'extern "C" __global__ void f(const float *x, const float *const *xs, int *y, int n) {}'
 OPTIN, DYNAMIC = 97, 8  # CUDA's numbers of the attributes
@@ -43,9 +43,12 @@ class Module:
 
     calls: list[Any]
 
+    loaded: list[bytes]
+
     def load(self, code: bytes) -> None:
-        if code != b"cubin":
+        if code not in (b"cubin", b".target"):
             raise CudaError("CUDA_ERROR_INVALID_IMAGE")
+        self.loaded.append(code)
 
     def get_function(self, name: str) -> Any:
         self.calls.append(("get_function", name))
@@ -79,8 +82,16 @@ class Nvrtc(SimpleNamespace):
     def getProgramLog(self, program: int) -> str:
         return self.log
 
+    def getSupportedArchs(self) -> tuple[int, ...]:
+        return 75, 80, 86, 90
+
     def getCUBIN(self, program: int) -> bytes:
+        if "--gpu-architecture=sm_" not in " ".join(self.options):
+            raise RuntimeError("cubin is requested, but the real arch (sm_XX) is not provided")
         return b"cubin"
+
+    def getPTX(self, program: int) -> bytes:
+        return b".target"
 
     def destroyProgram(self, program: int) -> None:
         self.destroyed = True
@@ -90,8 +101,8 @@ class Nvrtc(SimpleNamespace):
 def cupy(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
     """A module `cupy` with one sm_90, and an empty cache."""
     module: Any = ModuleType("cupy")
-    Module.calls = calls = []
-    module.calls, module.ndarray = calls, Array
+    Module.calls, Module.loaded = calls, loaded = [], []
+    module.calls, module.loaded, module.ndarray = calls, loaded, Array
     module.asarray = lambda pointers, dtype: np.array(pointers, dtype)
     module.empty, module.zeros = np.empty, np.zeros
     module.cuda = SimpleNamespace(
@@ -113,6 +124,7 @@ def cupy(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
     monkeypatch.setitem(sys.modules, "cupy", module)
     monkeypatch.setenv("MINICNN_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(_source, "read", lambda stem: _source.parsed(f"{stem}.cu", TEXT))
+    monkeypatch.setattr(_cuda, "_modules", {})
     return module
 
 
@@ -125,6 +137,7 @@ def test_a_launch_reaches_cuda(cupy: Any) -> None:
     assert nvrtc.program == (TEXT, "t.cu", {})
     assert nvrtc.options == ("-std=c++17", "--gpu-architecture=sm_90", "-DREAL=float", "-DTILE=8")
     assert nvrtc.destroyed
+    assert cupy.loaded == [b"cubin"]
     found, first, attribute, second = cupy.calls
     assert found == ("get_function", "f")
     grid, block, args, shared = first
@@ -136,6 +149,41 @@ def test_a_launch_reaches_cuda(cupy: Any) -> None:
     assert attribute == ("funcSetAttribute", 1234, DYNAMIC, 60000)
     assert second[2][:2] == (np.uint64(0), np.uint64(0))
     assert second[3] == 60000
+
+
+@pytest.mark.parametrize(
+    ("capability", "arch", "code"),
+    [
+        ("86", "sm_86", b"cubin"),
+        ("89", "compute_86", b".target"),  # between two that this NVRTC knows
+        ("120", "compute_90", b".target"),  # newer than all of them
+    ],
+)
+def test_the_code_is_for_the_gpu_s_own_architecture(
+    cupy: Any, capability: str, arch: str, code: bytes
+) -> None:
+    """What NVRTC is too old to know gets PTX of the newest before it, for the driver to finish."""
+    cupy.cuda.Device = lambda: SimpleNamespace(compute_capability=capability)
+    with _cuda.use_driver(_cupy.CupyDriver()) as machine:
+        _cuda.launch("t", "f", 1, 64, None, None, None, 5)
+        assert machine.arch() == arch
+        assert _conv_paths._has_tensor_cores()
+    assert cupy.cuda.nvrtc.options[1] == f"--gpu-architecture={arch}"
+    assert cupy.loaded == [code]
+
+
+def test_two_gpus_have_each_its_own_code(cupy: Any) -> None:
+    current = [0]
+    cupy.cuda.runtime.getDevice = lambda: current[0]
+    cupy.cuda.Device = lambda: SimpleNamespace(compute_capability=("75", "90")[current[0]])
+    with _cuda.use_driver(_cupy.CupyDriver()):
+        for current[0], arch, tensor_cores in ((0, "sm_75", False), (1, "sm_90", True)):
+            _cuda.launch("t", "f", 1, 64, None, None, None, 5)
+            assert cupy.cuda.nvrtc.options[1] == f"--gpu-architecture={arch}"
+            assert _conv_paths._has_tensor_cores() == tensor_cores
+        current[0] = 0
+        _cuda.launch("t", "f", 1, 64, None, None, None, 5)
+    assert len(cupy.loaded) == 2  # and each is still there for the next launch
 
 
 def test_the_headers_are_handed_over(cupy: Any) -> None:
