@@ -37,6 +37,13 @@ from minicnn.training import predicted_classes
     unless="what the run was trained on",
 )
 @option(
+    "--skip-broken/--no-skip-broken",
+    default=None,
+    section="On which images",
+    help="Go on without pictures that cannot be decoded.",
+    unless="as the run; pet-images: yes",
+)
+@option(
     "--batch-size",
     type=click.IntRange(min=1),
     default=256,
@@ -51,6 +58,7 @@ def command(
     run: Path | None,
     split: str | None,
     data: str | None,
+    skip_broken: bool | None,
     batch_size: int,
     backend: str | None,
     threads: int | None,
@@ -69,7 +77,9 @@ def command(
     where = device_for(device, backend)
     trained = runs.load_trained(run)
     trained.model.to(where)
-    source = trained.source(data)
+    if data is None:
+        runs.require_data(trained.path, trained.config.get("settings") or {})
+    source = trained.source(data, skip_broken)
     found = {part: source.part(part) for part in ([split] if split else SPLITS[1:])}
     parts = {part: images for part, images in found.items() if images is not None}
     if not parts:
@@ -82,6 +92,7 @@ def command(
         data=source.name,
     )
     click.echo(f"\n{'':<12}{'images':>8}{'right':>8}{'accuracy':>10}{'loss':>9}")
+    skipped: dict[str, str] = {}
     for part, images in parts.items():
         require_classes(trained, images)
         losses, guessed = answers(trained.model, images, batch_size)
@@ -93,6 +104,8 @@ def command(
             f"{part:<12}{len(labels):>8,}{right:>8,}{share:>10.1%}{loss:>9.4f}"
             + f"   {lost} skipped" * (lost > 0)
         )
+        skipped |= sources.replaced(images)
+    sources.say_skipped(skipped, source.name)
     click.echo()
     click.echo(confusion(labels, guessed, sources.classes_of(images), part))
 

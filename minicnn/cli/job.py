@@ -69,7 +69,11 @@ class Job:
             runs.build_optimizer(settings, model),
             nn.CrossEntropyLoss(),
             callbacks=[self.table],
-            config=settings.as_config(self.classes, list(self.size)),
+            config=settings.as_config(
+                classes=self.classes,
+                images=[len(part), len(self.validation)],
+                input_size=list(self.size),
+            ),
         )
         self.history = self.trainer.history
 
@@ -184,10 +188,7 @@ class Job:
             done = len(self.history)
             facts(time=f"none: all {done} epochs were there. More of them: --epochs {2 * done}")
         parts = self.train_loader.dataset, self.validation, self.test
-        if lost := sources.skipped(*parts):
-            facts(
-                skipped=f"{plural(len(lost), 'picture')}: minicnn data check {self.settings.data}"
-            )
+        sources.say_skipped(sources.skipped(*parts), self.settings.data)
         list_files(out)
         facts(next=f"minicnn evaluate {out}")
         click.echo(f"{'':<10}minicnn predict --run {out} IMAGE...")

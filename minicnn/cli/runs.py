@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from minicnn import data, io, models, optim
-from minicnn.cli.sources import Source, has_damaged
-from minicnn.errors import ArgumentError, CheckpointError
+from minicnn.cli.sources import Source, has_damaged, is_there
+from minicnn.errors import ArgumentError, CheckpointError, DataError
 from minicnn.training.checkpoints import BEST, LAST
 
 RUNS = Path("runs")  # where runs go unless --out says otherwise, from the working folder
@@ -68,9 +68,12 @@ class Settings:
         """The data, made ready as these settings say."""
         return Source(self.data, self.image_size, self.seed, self.skip_broken)
 
-    def as_config(self, classes: list[str], input_size: list[int]) -> dict[str, Any]:
-        """The notes that the Trainer keeps in checkpoints and run.json."""
-        return {"classes": classes, "input_size": input_size, "settings": asdict(self)}
+    def as_config(self, **found: Any) -> dict[str, Any]:
+        """The notes that the Trainer keeps in checkpoints and run.json: these, and what was found.
+
+        classes: their names; images: how many to train and to validate on; input_size: (C, H, W).
+        """
+        return {**found, "settings": asdict(self)}
 
 
 def recipe_of(model: str) -> Recipe:
@@ -88,6 +91,28 @@ def settings_of(path: Path, config: Mapping[str, Any]) -> Settings:
             "Continue it where it was started, with Trainer.fit(resume=...)."
         )
     return Settings(**stored)
+
+
+def require_data(path: Path, settings: Mapping[str, Any]) -> None:
+    """An ArgumentError if the data that the run in `path` learned from is not where it was."""
+    name = settings.get("data")
+    if name is not None and not is_there(name):
+        seen_from = "" if Path(name).is_absolute() else f" in {Path.cwd()}"
+        raise ArgumentError(
+            f"{path} was trained on the folder {name}, which is not there{seen_from}. "
+            "Say where it is now: --data FOLDER"
+        )
+
+
+def require_same_data(path: Path, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """A DataError if the data of two configs differs: pictures may have changed their parts."""
+    for name, between in (("classes", ", "), ("images", " + ")):
+        then, here = (between.join(map(str, config.get(name) or [])) for config in (was, now))
+        if then and then != here:
+            raise DataError(
+                f"{now['settings']['data']} is not what {path} was trained on: the {name} were "
+                f"{then}, and are {here}. Put the pictures back, or start a new run."
+            )
 
 
 # --------------------------------------------------------------------------- models, data, steps
@@ -198,7 +223,7 @@ class Trained:
     config: Mapping[str, Any]
     epoch: int | None
 
-    def source(self, name: str | None) -> Source:
+    def source(self, name: str | None, skip_broken: bool | None = None) -> Source:
         """The data it was trained on, or other data, made ready in the same way."""
         settings = self.config.get("settings") or {}
         name = name or settings.get("data")
@@ -208,8 +233,9 @@ class Trained:
                 "--data animals, or --data FOLDER."
             )
         size, seed = settings.get("image_size"), settings.get("seed") or 0
-        skip = bool(settings.get("skip_broken")) or has_damaged(name)
-        return Source(name, size, seed, skip)
+        if skip_broken is None:
+            skip_broken = bool(settings.get("skip_broken")) or has_damaged(name)
+        return Source(name, size, seed, skip_broken)
 
     @property
     def known_source(self) -> Source | None:

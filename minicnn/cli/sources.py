@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 from minicnn import data, datasets, random, transforms
+from minicnn.cli.progress import facts
 from minicnn.data import Subset
 from minicnn.datasets.disk import megabytes
 from minicnn.datasets.published import PUBLISHED, data_folder, published_as
@@ -81,8 +84,18 @@ class Source:
 
     def _photographs(self, folder: Path, flip: bool) -> Any:
         steps = transforms.Compose(self._steps(flip))
-        on_error = "skip" if self.skip_broken else "raise"
-        return datasets.ImageFolder(folder, transform=steps, on_error=on_error)
+        how: dict[str, Any] = {"on_error": "skip"}
+        if not self.skip_broken:
+            how = {"loader": Strict(look_over(self.name))}
+        found = datasets.ImageFolder(folder, transform=steps, allow_empty=True, **how)
+        there = set(found.targets)
+        empty = [name for label, name in enumerate(found.classes) if label not in there]
+        if empty:
+            raise DataError(
+                f"{folder}: no picture that can be used in {', '.join(empty)}. Fill or remove what "
+                f"is no class; to see what is in there: {look_over(self.name)}"
+            )
+        return found
 
     def read(self, path: str, channels: int) -> np.ndarray:
         """An image file as the network saw those it was validated on: float32 (channels, H, W)."""
@@ -104,6 +117,33 @@ class Source:
             f"{', '.join([*BUILT_IN, *PUBLISHED])}, or a folder with a subfolder of images for "
             "each class."
         )
+
+
+@dataclass(frozen=True)
+class Strict:
+    """Reads pictures; of one that cannot be decoded the error says what a command can do."""
+
+    look_over: str
+
+    def __call__(self, path: str) -> Any:
+        try:
+            return load_rgb(path)
+        except DataError as error:
+            what = str(error).rsplit(". ", 1)[0]
+            raise DataError(
+                f"{what}. Go on without such pictures: --skip-broken; to see which they are: "
+                f"{self.look_over}"
+            ) from error
+
+
+def look_over(name: str) -> str:
+    """The command that lists what cannot be decoded in the folder or published data."""
+    return f"minicnn data check {shlex.quote(name)}"
+
+
+def is_there(name: str) -> bool:
+    """Whether there is such data: built in, published (fetched or not), or a folder."""
+    return name in BUILT_IN or published_as(name) is not None or Path(name).is_dir()
 
 
 def fetched(name: str) -> Path:
@@ -170,6 +210,15 @@ def skipped(*parts: Any) -> dict[str, str]:
     return found
 
 
+def say_skipped(lost: Mapping[str, str], name: str) -> None:
+    """How many pictures of the data were left out, one of them, and how to see them all."""
+    if lost:
+        one = len(lost) == 1
+        count = f"{len(lost):,} picture{'s' * (not one)} that cannot be decoded"
+        facts(skipped=f"{count}{':' if one else ', such as'} {min(lost)}")
+        click.echo(f"{'':<10}which, and why: {look_over(name)}")
+
+
 def classes_of(dataset: Any) -> list[str]:
     """The names of its classes, by label."""
     return list(chosen(dataset)[0].classes)
@@ -181,6 +230,14 @@ def labels_of(dataset: Any) -> np.ndarray:
     targets = whole.targets
     labels = targets.numpy() if hasattr(targets, "numpy") else np.asarray(targets)
     return labels[indices]
+
+
+def replaced(dataset: Any) -> dict[str, str]:
+    """Its files that other pictures stand in for, and why."""
+    whole, indices = chosen(dataset)
+    lost = skipped(dataset)
+    paths = [whole.samples[i][0] for i in indices] if lost else []
+    return {path: lost[path] for path in paths if path in lost}
 
 
 def own_pictures(dataset: Any) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from minicnn.cli.options import (
     option,
 )
 from minicnn.cli.runs import Settings
-from minicnn.cli.sources import has_damaged, settled_name
+from minicnn.cli.sources import has_damaged, is_there, settled_name
 from minicnn.errors import ArgumentError
 from minicnn.kernels import current_backend
 from minicnn.training.checkpoints import BEST, INTERRUPTED, LAST
@@ -187,6 +187,8 @@ def command(ctx: click.Context, **options: Any) -> None:
 
     compute_with(settings.backend, options["threads"])
     job = Job(settings, options["workers"], device_for(options["device"], settings.backend))
+    if checkpoint is not None:
+        runs.require_same_data(checkpoint, io.read_header(checkpoint)["config"], job.trainer.config)
     if out is None:
         out = runs.claim_folder(Path(settings.data).name or "photographs")
     elif overwrite and checkpoint is None:
@@ -222,6 +224,9 @@ def resumed_settings(checkpoint: Path, options: dict[str, Any]) -> Settings:
     """The settings of the run in `checkpoint`; options that contradict them are an error."""
     header = io.read_header(checkpoint)
     settings = runs.settings_of(checkpoint, header.get("config") or {})
+    if options["data"] is not None and not is_there(settings.data):  # the folder was moved
+        settings = replace(settings, data=options["data"])
+    runs.require_data(checkpoint, asdict(settings))
     for name in FIXED:
         was, now = getattr(settings, name), options[name]
         if given(name) and now != was:

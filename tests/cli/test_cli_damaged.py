@@ -44,8 +44,9 @@ def rows(done: Done) -> dict[str, str]:
 def test_damaged_pictures_count_in_no_number(minicnn_):
     """The same numbers as without them, though the folder's stand-ins would change all of them."""
     require_one_line(
-        minicnn_("train", "--data", "damaged", "--out", "raw", *QUICK), 1, "Dog/666.jpg is empty"
-    )
+        minicnn_("train", "--data", "damaged", "--out", "raw", *QUICK), 1, "Dog/666.jpg is empty",
+        "--skip-broken", "minicnn data check damaged",
+    )  # fmt: skip
     said = {}
     for name in ("sound", "damaged"):
         more = ("--skip-broken",) if name == "damaged" else ()
@@ -62,9 +63,48 @@ def test_damaged_pictures_count_in_no_number(minicnn_):
     sound = rows(minicnn_("evaluate", "runs/sound"))
     done = minicnn_("evaluate", "runs/damaged")
     assert rows(done) == {part: f"{row}   2 skipped" for part, row in sound.items()}
-    assert done.out.count("Dog") == 2  # the heading and the row of the matrix
+    assert done.out.count("  Dog") == 2  # the heading and the row of the matrix
     matrix = done.out.splitlines()[-2:]
     assert sum(int(n) for line in matrix for n in re.findall(r"(?<= )\d+(?= )", line)) == 12
+
+
+@pytest.mark.usefixtures("folders")
+def test_what_was_skipped_is_counted_and_can_be_listed(minicnn_):
+    """Six files in two parts; evaluate counts those of its rows, without the two empty ones."""
+    done = minicnn_("train", "--data", "damaged", "--skip-broken", *QUICK)
+    assert "skipped   6 pictures that cannot be decoded, such as damaged/test/Dog/666" in done.out
+    assert "which, and why: minicnn data check damaged\n" in done.out
+    done = minicnn_("evaluate", "runs/damaged")
+    assert "skipped   4 pictures that cannot be decoded, such as damaged/test/Dog/cut" in done.out
+    listed = minicnn_("data", "check", "damaged", "--list")
+    assert len(listed.out.splitlines()) == 6
+
+
+@pytest.mark.usefixtures("folders")
+def test_evaluate_skips_what_the_run_did_not_know(minicnn_):
+    assert minicnn_("train", "--data", "sound", *QUICK).code == 0
+    there = ("evaluate", "runs/sound", "--data", "damaged")
+    done = minicnn_(*there)
+    assert done.err.startswith("minicnn: error: damaged/validation/Dog/666.jpg is empty")
+    assert "--skip-broken" in done.err
+    sound = rows(minicnn_("evaluate", "runs/sound"))
+    found = rows(minicnn_(*there, "--skip-broken"))
+    assert found == {part: f"{row}   2 skipped" for part, row in sound.items()}
+
+
+@pytest.mark.parametrize("more", [(), ("--skip-broken",)])
+@pytest.mark.parametrize("content", [None, b"", b"text"])
+def test_a_class_without_pictures_is_one_line(minicnn_, content, more):
+    """An empty folder, or one in which there is nothing but a file of no use."""
+    pet_images(Path("pe ts"), 4)
+    Path("pe ts/Bird").mkdir()
+    if content is not None:
+        Path("pe ts/Bird/0.jpg").write_bytes(content)
+    done = minicnn_("train", "--data", "pe ts", *QUICK, *more)
+    require_one_line(done, 1, "Bird")
+    assert "allow_empty" not in done.err
+    if not content and (more or content is None):
+        require_one_line(done, 1, "Fill or remove", "minicnn data check 'pe ts'")
 
 
 @pytest.mark.usefixtures("folders")
