@@ -19,6 +19,7 @@ from helpers_training import (
     make,
     weights,
 )
+from safetensors import safe_open
 
 from minicnn import io, models, optim
 from minicnn.errors import CheckpointError, TrainingError
@@ -71,14 +72,25 @@ def test_resuming_a_finished_run_trains_nothing(whole, tmp_path):
 
 def test_the_best_epoch_is_the_best_of_the_history(whole):
     accuracies = History.from_csv(whole / "history.csv").history["val_accuracy"]
-    best = io.load_checkpoint(whole / "best.safetensors")
-    assert best.epoch == accuracies.index(max(accuracies)) + 1
+    epoch = io.read_header(whole / "best.safetensors")["epoch"]
+    assert epoch == accuracies.index(max(accuracies)) + 1
     page = json.loads((whole / "run.json").read_text())
     assert page["best"] == {
         "monitor": "val_accuracy",
         "value": max(accuracies),
-        "epoch": best.epoch,
+        "epoch": epoch,
     }
+
+
+def test_the_best_epoch_is_its_weights_alone(tmp_path):
+    """Under the model's own names, as any program wants them: no state of Adam, no prefix."""
+    trainer = make(config={"classes": ["left", "right"]})
+    fit(trainer, 1, out=tmp_path)
+    with safe_open(tmp_path / "best.safetensors", "np") as file:
+        assert sorted(file.keys()) == sorted(trainer.model.state_dict())
+    assert_same_bits(weights(models.load(tmp_path / "best.safetensors")), weights(trainer.model))
+    header = io.read_header(tmp_path / "best.safetensors")
+    assert (header["epoch"], header["config"]) == (1, {"classes": ["left", "right"]})
 
 
 BEST = -1  # the epoch that proves the best
@@ -131,7 +143,7 @@ t.fit(trainer, 5, out={out!r})
 def test_killed_at_any_moment_it_resumes_to_the_same_bits(whole, where, epoch, tmp_path):
     out = tmp_path / "run"
     if epoch == BEST:
-        epoch = io.load_checkpoint(whole / "best.safetensors").epoch - 1
+        epoch = io.read_header(whole / "best.safetensors")["epoch"] - 1
     script = CHILD.format(tests=str(Path(__file__).parent), where=where, epoch=epoch, out=str(out))
     child = subprocess.run(
         [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=300
@@ -185,12 +197,18 @@ def test_a_longer_run_is_not_overwritten(tmp_path):
     assert io.load_checkpoint(out / "last.safetensors").epoch == 1
 
 
-def test_going_back_to_the_best_epoch_needs_a_new_folder(tmp_path):
-    fit(make(lr=0.0), 3, out=tmp_path / "run")  # the first epoch stays the best
-    best = tmp_path / "run" / "best.safetensors"
+def test_going_back_to_an_earlier_epoch_needs_a_new_folder(tmp_path):
+    run = tmp_path / "run"
+    trainer = make()
+    fit(trainer, 1, out=run)
+    trainer.save(run / "first.safetensors")
+    fit(make(), 3, resume=run)
     with pytest.raises(TrainingError, match=r"holds a run of 3 epochs, .* starting at epoch 2"):
-        fit(make(), 5, resume=best)
-    assert len(fit(make(), 2, resume=best, out=tmp_path / "other")) == 2
+        fit(make(), 5, resume=run / "first.safetensors")
+    other = fit(make(), 2, resume=run / "first.safetensors", out=tmp_path / "other")
+    assert len(other) == 2
+    with pytest.raises(CheckpointError, match=r"best\.safetensors holds weights, but no training"):
+        fit(make(), 5, resume=run / "best.safetensors")
 
 
 def test_an_unreadable_run_is_not_overwritten(tmp_path):

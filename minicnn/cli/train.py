@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -223,6 +224,11 @@ def new_settings(options: dict[str, Any]) -> Settings:
 def resumed_settings(checkpoint: Path, options: dict[str, Any]) -> Settings:
     """The settings of the run in `checkpoint`; options that contradict them are an error."""
     header = io.read_header(checkpoint)
+    if checkpoint.name == BEST and header.get("kind") != "checkpoint":
+        raise ArgumentError(
+            f"{checkpoint} holds the best epoch's weights alone. Go on after the last epoch: "
+            f"minicnn train --resume {shlex.quote(str(checkpoint.parent))}"
+        )
     settings = runs.settings_of(checkpoint, header.get("config") or {})
     if options["data"] is not None and not is_there(settings.data):  # the folder was moved
         settings = replace(settings, data=options["data"])

@@ -26,12 +26,17 @@ PREFIX = "model."  # of a model's weights inside a checkpoint
 
 
 def save_weights(
-    model: Any, path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = None
+    model: Any,
+    path: str | os.PathLike[str],
+    *,
+    config: Mapping[str, Any] | None = None,
+    epoch: int | None = None,
 ) -> Path:
     """Write the weights of `model`, a Module or a state dict, to a safetensors file, atomically.
 
     The keys are the state dict's. A model from `minicnn.models` also leaves its name and options,
-    so `models.load(path)` can rebuild it; `config` are JSON-able notes such as class names.
+    so `models.load(path)` can rebuild it; `config` are JSON-able notes such as class names, and
+    `epoch` is after how many epochs the weights are what they are.
     Raises CheckpointError if the disk refuses.
     """
     if isinstance(model, str | os.PathLike):
@@ -41,6 +46,8 @@ def save_weights(
         )
     state = model if isinstance(model, Mapping) else model.state_dict()
     note = {"format": 1, "model": getattr(model, "recipe", None), "config": dict(config or {})}
+    if epoch is not None:
+        note["epoch"] = epoch
     arrays = {name: to_array(value) for name, value in state.items()}
     return write_tensors(path, arrays, {KEY: json.dumps(note)})
 

@@ -94,8 +94,9 @@ class Trainer:
                 on each iteration.
             epochs: how many in total, those of a resumed run included.
             out: a folder for checkpoints, run.json and history.csv (`ModelCheckpoint`).
-            resume: a checkpoint, or a folder with last.safetensors: go on after its last finished
-                epoch, to the same bits as if it had never stopped. `out` is then its folder.
+            resume: a folder with last.safetensors, or a file that `save` wrote: go on after its
+                last finished epoch, to the same bits as if it had never stopped. `out` is then its
+                folder.
             overwrite: let this run replace a longer one in `out`.
             progress: show the bar.
 

@@ -17,7 +17,7 @@ from helpers_cli import TINY, command, finished, require_one_line
 
 from minicnn import models
 from minicnn.cli.compiling import Compiling
-from minicnn.io import load_checkpoint
+from minicnn.io import load_checkpoint, load_weights, read_header
 
 
 def test_resume_gives_the_bits_of_an_uninterrupted_run(minicnn_, trained):
@@ -30,10 +30,11 @@ def test_resume_gives_the_bits_of_an_uninterrupted_run(minicnn_, trained):
     for name in ("last.safetensors", "history.csv"):
         assert Path("two", name).read_bytes() == (trained / name).read_bytes(), name
     # The best epoch was the first, of a run that was asked for one: only that is different.
-    best, expected = (load_checkpoint(f / "best.safetensors") for f in (Path("two"), trained))
-    assert best.epoch == expected.epoch
-    for key, weights in expected.model_state.items():
-        np.testing.assert_array_equal(best.model_state[key].numpy(), weights.numpy())
+    best, expected = (f / "best.safetensors" for f in (Path("two"), trained))
+    assert read_header(best)["epoch"] == read_header(expected)["epoch"]
+    kept = load_weights(best)
+    for key, weights in load_weights(expected).items():
+        np.testing.assert_array_equal(kept[key].numpy(), weights.numpy())
 
 
 def test_a_run_without_a_finished_epoch_answers_nothing(minicnn_):
@@ -107,10 +108,15 @@ def test_a_run_is_not_replaced_unless_asked(minicnn_, run):
     assert not (run / "curves.png").exists()  # of the run that was there
 
 
-def test_resume_from_the_best_does_not_replace_the_last(minicnn_, run):
-    shutil.copy(run / "last.safetensors", run / "best.safetensors")
-    done = minicnn_("train", "--resume", run / "best.safetensors", "--epochs", "3")
+def test_resume_from_an_earlier_epoch_does_not_replace_the_last(minicnn_, run):
+    shutil.copy(run / "last.safetensors", run / "earlier.safetensors")
+    done = minicnn_("train", "--resume", run / "earlier.safetensors", "--epochs", "3")
     require_one_line(done, 1, "last.safetensors", "--out")
+
+
+def test_resume_from_the_best_says_that_it_is_weights_alone(minicnn_, run):
+    done = minicnn_("train", "--resume", run / "best.safetensors", "--epochs", "3")
+    require_one_line(done, 1, "best.safetensors", "weights alone", f"--resume {run}")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limits there")
