@@ -199,7 +199,10 @@ def can(path: str, layer: Layer, itemsize: int, grad_of: str = "") -> bool:
     if path == "direct":
         return True
     product = product_of(layer, grad_of)
-    if product.repeats > _DEEPEST or largest_image(layer) > MOST:
+    high = -(-product.filters // 8)  # blocks, in the lowest tiles there are
+    if max(product.repeats, high) > _DEEPEST or largest_image(layer) > MOST:
+        return False
+    if 0 in product[:4]:  # nothing to sum up, or nobody to do it for
         return False
     if path == "tiled":
         taps, channels = layer.w[2] * layer.w[3], layer.w[1]

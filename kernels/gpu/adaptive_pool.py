@@ -24,10 +24,10 @@ def adaptive_avg_pool2d(x: Array, output_size: Pair) -> Array:
     if H * W >= LARGE * P * Q:
         over_rows(
             "adaptive_pool", "adaptive_avg_pool_large", y.size, H * W // max(1, P * Q),
-            x, y, H, W, P, Q,
+            x, y, H, W, P, Q, reads=H * W,
         )  # fmt: skip
     else:
-        _planes("adaptive_avg_pool", N * C, P * Q, x, y, N * C, H, W, P, Q)
+        _planes("adaptive_avg_pool", N * C, P * Q, x, y, N * C, H, W, P, Q, reads=H * W)
     return y
 
 
@@ -47,5 +47,5 @@ def adaptive_max_pool2d(x: Array, output_size: Pair) -> tuple[Array, Array]:
     """
     (N, C, H, W), (P, Q) = x.shape, output_size
     y, places = _cuda.empty((N, C, P, Q), x.dtype), _cuda.empty((N, C, P, Q), "int32")
-    _planes("adaptive_max_pool", N * C, P * Q, x, y, places, N * C, H, W, P, Q)
+    _planes("adaptive_max_pool", N * C, P * Q, x, y, places, N * C, H, W, P, Q, reads=H * W)
     return y, places

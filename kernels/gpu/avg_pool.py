@@ -30,9 +30,9 @@ def avg_pool2d(
     how = (H, W, P, Q, *kernel, *stride, *padding, count_include_pad, divisor_override or 0)
     pixels = min(kernel[0], H) * min(kernel[1], W)
     if pixels >= LARGE:
-        over_rows("avg_pool", "avg_pool_large", y.size, pixels, x, y, *how)
+        over_rows("avg_pool", "avg_pool_large", y.size, pixels, x, y, *how, reads=H * W)
     else:
-        over_planes("avg_pool", "avg_pool", N * C, P * Q, x, y, N * C, *how, each=1)
+        over_planes("avg_pool", "avg_pool", N * C, P * Q, x, y, N * C, *how, each=1, reads=H * W)
     return y
 
 

@@ -21,7 +21,7 @@ def bilinear2d(x: Array, rows: Array, columns: Array, *, out: Array | None = Non
     (N, C, H, W), P, Q = x.shape, rows.size, columns.size
     y = _cuda.empty((N, C, P, Q), x.dtype) if out is None else out
     places = (on_device(x, axis, x.dtype) for axis in (rows, columns))
-    over_planes("bilinear", "bilinear", N * C, P * Q, x, *places, y, N * C, H, W, P, Q)
+    over_planes("bilinear", "bilinear", N * C, P * Q, x, *places, y, N * C, H, W, P, Q, reads=H * W)
     return y
 
 

@@ -241,10 +241,11 @@ def _unfolded_input_grad(layer: Layer, dy: Array, w: Array, dx: Array) -> None:
 
 
 def _unfolded_weight_grad(layer: Layer, dy: Array, x: Array) -> Array:
-    """dW = dY X' of each image, added up."""
+    """dW' = X dY' of each image, added up: CuPy copies what is transposed, and X is the larger."""
     xp = namespace(x)
-    dw = xp.matmul(_places(layer, dy), xp.matrix_transpose(_columns(layer, x)))
-    return xp.reshape(xp.sum(dw, axis=0), layer.w)
+    dw = xp.matmul(_columns(layer, x), xp.matrix_transpose(_places(layer, dy)))
+    dw = xp.matrix_transpose(xp.sum(dw, axis=0))  # (groups, K/groups, C/groups*R*S)
+    return xp.reshape(xp.ascontiguousarray(dw), layer.w)
 
 
 def _columns(layer: Layer, x: Array) -> Array:

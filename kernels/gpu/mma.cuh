@@ -28,10 +28,12 @@ __device__ inline float to_tf32(float x) {
 #endif
 }
 
-// d += a b. All 32 lanes of the warp have to come here together.
+// d += a b. All 32 lanes of the warp have to come here together: `volatile` keeps the compiler from
+// moving the instruction into a branch behind it, where the sums are stored, that some lanes skip.
 __device__ inline void mma(float (&d)[4], const float (&a)[4], const float (&b)[2]) {
 #if defined(MINICNN_TENSOR_CORES)
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
         "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])),

@@ -23,8 +23,9 @@ def batch_moments(x: Array) -> tuple[Array, Array]:
         sums, squares = (_cuda.empty((shares, C), np.float64) for _ in range(2))
         grid = shares * C
         _cuda.launch(
-            "norm", "share_moments", grid, _cuda.THREADS, x, sums, squares, C, L, M, _SHARE
-        )
+            "norm", "share_moments", grid, _cuda.THREADS,
+            x, sums, squares, C, max(L, 1), M, _SHARE,
+        )  # fmt: skip
         _cuda.spread("norm", "join_moments", C, sums, squares, mean, var, C, M, _SHARE, shares)
     return mean, var
 
@@ -60,8 +61,9 @@ def batch_norm_weight_grad(
         dots, sums = (_cuda.empty((shares, C), np.float64) for _ in range(2))
         grid = shares * C
         _cuda.launch(
-            "norm", "share_dots", grid, _cuda.THREADS, dy, x, mean, dots, sums, C, L, M, _SHARE
-        )
+            "norm", "share_dots", grid, _cuda.THREADS,
+            dy, x, mean, dots, sums, C, max(L, 1), M, _SHARE,
+        )  # fmt: skip
         _cuda.spread("norm", "join_dots", C, dots, sums, var, dweight, dbias, eps, C, shares)
     return dweight, dbias
 

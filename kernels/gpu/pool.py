@@ -21,7 +21,7 @@ def max_pool2d(
     y, places = _cuda.empty((N, C, P, Q), x.dtype), _cuda.empty((N, C, P, Q), "int32")
     over_planes(
         "pool", "max_pool", N * C, P * Q,
-        x, y, places, N * C, H, W, P, Q, *kernel, *stride, *padding, *dilation, each=1,
+        x, y, places, N * C, H, W, P, Q, *kernel, *stride, *padding, *dilation, each=1, reads=H * W,
     )  # fmt: skip
     return y, places
 

@@ -251,6 +251,45 @@ def test_paths_that_cannot_compute_a_layer_are_not_taken() -> None:
         assert choose(enormous, 4) == "direct"
 
 
+@pytest.mark.parametrize("path", paths.PATHS)
+def test_nothing_to_compute_and_more_filters_than_a_grid_has_rows(path: str) -> None:
+    geometry = (1, 1), (0, 0), (1, 1), 1
+    for N, C, K in ((0, 2, 4), (1, 0, 4), (1, 2, 0)):
+        layer = Layer((N, C, 5, 5), (K, C, 3, 3), *geometry)
+        with _cuda.use_driver(HostDriver()), forced(path):
+            assert [choose(layer, 4, kind) for kind in KINDS] == ["direct"] * 3
+            x, w, dy = (np.ones(s, "float32") for s in (layer.x, layer.w, (N, K, 3, 3)))
+            y = conv.conv2d(x, w, np.ones(K, "float32"), *geometry)
+            assert y.tolist() == np.full((N, K, 3, 3), 1 + 9 * C).tolist()
+            dx = conv.conv2d_input_grad(dy, w, layer.x, *geometry)
+            assert (dx.shape, dx.any()) == (layer.x, np.bool_(False))
+            dw = conv.conv2d_weight_grad(dy, x, layer.w, *geometry)
+            assert (dw.shape, dw.any()) == (layer.w, np.bool_(False))
+    with _cuda.use_driver(Gpu("sm_90")), forced(path):
+        most = Layer((1, 1, 1, 1), (8 * 65535, 1, 1, 1), *geometry)
+        assert choose(most, 4) == path
+        assert choose(most._replace(w=(8 * 65535 + 1, 1, 1, 1)), 4) == "direct"
+
+
+def test_what_cupy_copies_of_the_weight_gradient_s_product_is_the_smaller(monkeypatch) -> None:
+    """A stack of matrices that is not contiguous is copied before cuBLAS has it."""
+    case = window((9, 9), (3, 3), channels=4, filters=5, batch=2, groups=1, bias=True)
+    copied = []
+
+    class Watched:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(np, name)
+
+        def matmul(self, a: Any, b: Any, **how: Any) -> Any:
+            copied.extend(m.size for m in (a, b) if not m.flags.c_contiguous)
+            return np.matmul(a, b, **how)
+
+    monkeypatch.setattr(conv, "namespace", lambda x: Watched())
+    results("unfold", case, "float32")
+    K_P_Q, K_C_R_S = 2 * 5 * 7 * 7, 5 * 4 * 3 * 3
+    assert sorted(copied) == sorted((K_P_Q, K_C_R_S))  # dy; and the weights, for dx
+
+
 def test_a_path_is_forced_by_the_caller_and_by_the_environment(monkeypatch) -> None:
     with _cuda.use_driver(Gpu("sm_90")):
         monkeypatch.setenv("MINICNN_CUDA_CONV", "Tiled")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dry_driver import DryDriver
 from helpers_kernels import Case, Strict, assert_agree, generated, window
 from host_driver import HostDriver, KernelFault, usable
 from hypothesis import given
@@ -149,10 +150,15 @@ def test_moments_keep_their_digits_at_a_large_mean(host: HostDriver) -> None:
     np.testing.assert_allclose(var, exact.var((0, 2)), rtol=1e-6)
 
 
-def test_moments_of_no_image_are_nan(host: HostDriver) -> None:
-    mean, var = gpu.batch_moments(np.ones((0, 3, 4), "float32"))
+@pytest.mark.parametrize("shape", [(0, 3, 4), (2, 3, 0)])
+def test_moments_of_no_image_are_nan(host: HostDriver, shape: tuple[int, ...]) -> None:
+    x = np.ones(shape, "float32")
+    mean, var = gpu.batch_moments(x)
     assert np.isnan(mean).all()
     assert np.isnan(var).all()
+    ones = np.ones(3, "float32")
+    for gradient in gpu.batch_norm_weight_grad(x, x, ones, ones, 0.1):
+        assert gradient.tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -255,6 +261,35 @@ def test_photographs_on_the_host_stay_there() -> None:
 def test_a_plane_of_too_many_numbers_is_refused(host: HostDriver) -> None:
     with pytest.raises(ArgumentError, match=r"norm\.cu, batch_norm: a plane of 1073741825 numbers"):
         _grid.over_planes("norm", "batch_norm", 1, 2**30 + 1)
+    with pytest.raises(
+        ArgumentError, match=r"softmax\.cu, softmax_rows: a plane of 1073741825 num"
+    ):
+        _grid.over_rows("softmax", "softmax_rows", 1, 2**30 + 1)
+
+
+LONG = 2**15  # a plane of LONG x (LONG + 1) pixels has more than an int counts in all kernels
+READERS = {
+    "max_pool2d": lambda x: gpu.max_pool2d(x, *[(LONG, LONG)] * 2, (0, 0), (1, 1), False),
+    "avg_pool2d": lambda x: gpu.avg_pool2d(x, *[(LONG, LONG)] * 2, (0, 0), False, True, None),
+    "avg_pool2d, small": lambda x: gpu.avg_pool2d(
+        x, (2, 2), (LONG, LONG), (0, 0), False, True, None
+    ),
+    "adaptive_avg_pool2d": lambda x: gpu.adaptive_avg_pool2d(x, (1, 1)),
+    "adaptive_avg_pool2d, small": lambda x: gpu.adaptive_avg_pool2d(x, (LONG // 4, LONG // 4)),
+    "adaptive_max_pool2d": lambda x: gpu.adaptive_max_pool2d(x, (1, 1)),
+    "bilinear2d": lambda x: gpu.bilinear2d(x, *[np.zeros(1, "float32")] * 2),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_plane_is_counted_where_it_is_read_too(name: str) -> None:
+    """One number to a result is not what counts: the place of a pixel has to be an int."""
+    x = np.broadcast_to(np.float32(0), (1, 1, LONG, LONG + 1))  # four bytes
+    with (
+        _cuda.use_driver(DryDriver()),
+        pytest.raises(ArgumentError, match="a plane of 1073774592 numbers"),
+    ):
+        READERS[name](x)
 
 
 # ------------------------------------------------------------------------------ many parameters
