@@ -86,6 +86,14 @@ def require_available(where: Any) -> device:
     return found
 
 
+def exact_device(where: Any) -> device:
+    """`require_available`, with "cuda" as the number of the GPU that it means now."""
+    found = require_available(where)
+    if found.type == "cuda" and found.index is None:
+        return device("cuda", cupy_library().cuda.runtime.getDevice())
+    return found
+
+
 def chosen_device(where: Any) -> device:
     """`require_available`, and "auto" for the GPU if there is one, else the CPU."""
     if isinstance(where, str) and where == "auto":
@@ -105,15 +113,18 @@ def device_of(array: Array) -> device:
 
 def to_device(array: Array, where: Any) -> Array:
     """`array` in the memory of a device: itself if it is there already, else a copy."""
-    target = require_available(where)
+    target = exact_device(where)
     if target.type == "cpu":
         return host(array)
-    cupy = cupy_library()
-    index = cupy.cuda.runtime.getDevice() if target.index is None else target.index
-    if on_gpu(array) and array.device.id == index:
+    if device_of(array) == target:
         return array
-    with cupy.cuda.Device(index):
-        return array.copy() if on_gpu(array) else cupy.asarray(array)
+    with cupy_library().cuda.Device(target.index) as there:
+        if not on_gpu(array):
+            return cupy_library().asarray(array)
+        array.device.synchronize()  # a copy is queued behind the work of one GPU only: there
+        copy = array.copy()
+        there.synchronize()  # before the first one's memory is used again
+        return copy
 
 
 def host(array: Array) -> np.ndarray:

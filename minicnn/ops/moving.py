@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minicnn.autograd import Function, Variable
-from minicnn.device import common_device, device_of, require_available, to_device
+from minicnn.device import common_device, device_of, exact_device, to_device
 
 
 class MoveFunction(Function):
@@ -23,10 +23,8 @@ class MoveFunction(Function):
 
 def move(x: Variable, target: Any) -> Any:
     """`x` on a device: itself if it is there already."""
-    wanted, source = require_available(target), device_of(x.array)
+    wanted, source = exact_device(target), device_of(x.array)
     if wanted.type == source.type == "cpu" or wanted == source:
-        return x
-    if wanted.type == source.type and to_device(x.array, wanted) is x.array:  # "cuda" is cuda:0
         return x
     return MoveFunction.apply(x, wanted)
 

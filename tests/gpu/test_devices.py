@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import types
 
+import fake_cupy
 import numpy as np
 import pytest
 import torch
@@ -93,6 +94,22 @@ def test_moving_there_and_back():
         assert minicnn.cuda.current_device() == 1
     with pytest.raises(ArgumentError, match=r'"cuda:7" is not there: the driver lists 2.*"cuda:1"'):
         x.to("cuda:7")
+
+
+def test_a_copy_between_gpus_waits_for_both(monkeypatch):
+    """Each GPU has a queue of its own, and a copy is in one of them only."""
+    done = []
+    wait, clone = fake_cupy.Device.synchronize, fake_cupy.ndarray.copy
+    monkeypatch.setattr(
+        fake_cupy.Device, "synchronize", lambda self: (done.append(self.id), wait(self))
+    )
+    monkeypatch.setattr(
+        fake_cupy.ndarray, "copy", lambda self: (done.append("copy"), clone(self))[1]
+    )
+    there = numbers(3).to("cuda:0")
+    assert done == []
+    there.to("cuda:1")
+    assert done == [0, "copy", 1]
 
 
 def test_gradients_cross_between_devices():
