@@ -7,7 +7,7 @@ from ._jit import U, jit
 from ._vectors import ROWS, round_up
 
 FLOPS = 32  # multiply-adds that take as long as an element of a simple loop
-_ENOUGH = 512  # pixels of a task: fewer would not make up for fetching the weights
+ENOUGH = 512  # pixels of a task: fewer would not make up for fetching the weights
 _PIXELS = 1 << 13  # of a task at most: their table should leave room in the second-level cache
 
 
@@ -20,7 +20,7 @@ def block(N: int, P: int, Q: int, most: int = _PIXELS) -> Pair:
     if most < P * Q * ROWS:
         images = max(1, most // (P * Q))
         return min(N, images), -(-P // -(-P // max(1, most // Q)))
-    return min(N, round_up(-(-_ENOUGH // (P * Q)), ROWS)), P
+    return min(N, round_up(-(-ENOUGH // (P * Q)), ROWS)), P
 
 
 @jit

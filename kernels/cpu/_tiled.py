@@ -32,11 +32,11 @@ from . import _kept
 from ._jit import SMALL, jit, kernel, take, workers
 from ._places import Places, places
 from ._register_tile import at_least_zero, outer, turn_in, turn_out
-from ._tasks import FLOPS, block, lanes_of, list_pixels
+from ._tasks import ENOUGH, FLOPS, block, lanes_of, list_pixels
 from ._tiled_weight_grad import weight_grad as weight_grad
 from ._vectors import ROWS, VECTORS, lanes, round_up
 
-_TASKS = 16  # at least, if the shapes allow: work for as many threads
+_TASKS = 64  # at least, if the shapes allow: for many threads, and a short wait for the last one
 _SLICE = 16  # channels of a task of packing weights
 _MANY = 1 << 12  # pixels of the result from which packing the weights hardly counts
 
@@ -80,6 +80,8 @@ def _correlate_all(
     images, band = block(N, P, Q)
     tasks = -(-N // images) * -(-P // band) * groups
     cuts = min(-(-padded // (VECTORS * step)), -(-_TASKS // tasks))
+    bands = min(-(-_TASKS // (tasks * cuts)), images * band * Q // ENOUGH)
+    band = -(-band // max(1, bands))
     classes = t.rows_of.size - 1
     work = y.size * taps // FLOPS
     with threads.launching:  # the team must not grow beyond its scratch in between
