@@ -375,7 +375,7 @@ def _array(value: Any) -> np.ndarray:
 
 def _record(model: Any, x: Tensor, layer: str) -> np.ndarray:
     """The output of one layer while the model runs on `x`."""
-    from minicnn.training.trainer import evaluating
+    from minicnn.training.modes import evaluating
 
     modules = dict(model.named_modules())
     if layer not in modules:

@@ -19,11 +19,14 @@ from minicnn.cli.runs import Settings
 from minicnn.data import DataLoader, Subset
 from minicnn.device import CPU
 from minicnn.device import device as Device
+from minicnn.errors import ArgumentError
 from minicnn.kernels import threads
 from minicnn.training.checkpoints import BEST, INTERRUPTED, LAST, RUN
+from minicnn.training.last_batch import starved_norm
 
 PICTURED = 2000  # images that a picture of mistakes is chosen from
 BIG_BATCH = 256  # where no gradients are kept, batches may be larger
+COMPILING = "compiling the CPU kernels, once for this machine"
 
 WRITTEN = {
     "history.csv": "loss and accuracy of every epoch",
@@ -105,6 +108,18 @@ class Job:
             normalize=self.settings.source.normalize,
         )
 
+    def require_variance(self) -> None:
+        """An ArgumentError, before anything is written, if the last batch would stop training."""
+        with Compiling(COMPILING):
+            layer = starved_norm(self.trainer.model, self.train_loader)
+        if layer is not None:
+            images, size = len(self.train_loader.dataset), self.settings.batch_size
+            raise ArgumentError(
+                f"--batch-size {size}: {images} images to train end with a batch of one, of which "
+                f"{layer} gets one value per channel, too few for a variance. "
+                f"{fitting(images, size)}"
+            )
+
     def rehearse(self) -> None:
         """One step on a throw-away model, so that compiling is no part of the training's time.
 
@@ -113,7 +128,7 @@ class Job:
         if self.settings.backend != "numba" or self.device.type != "cpu":
             return
         before = random.get_rng_state()
-        with Compiling("compiling the CPU kernels, once for this machine"):
+        with Compiling(COMPILING):
             model = self.new_model()
             optimizer = runs.build_optimizer(self.settings, model)
             loss = nn.CrossEntropyLoss()(
@@ -192,6 +207,13 @@ class Job:
         list_files(out)
         facts(next=f"minicnn evaluate {out}")
         click.echo(f"{'':<10}minicnn predict --run {out} IMAGE...")
+
+
+def fitting(images: int, size: int) -> str:
+    """What to do, so that no image is alone: a size a little smaller, or else a little larger."""
+    sizes = [*range(size - 1, 1, -1), *range(size + 1, images + 1)]
+    fits = [n for n in sizes if images % n != 1]
+    return f"Use --batch-size {fits[0]}" if fits else "Add images."
 
 
 def on_what(device: Device, backend: str) -> str:

@@ -190,6 +190,7 @@ def command(ctx: click.Context, **options: Any) -> None:
     job = Job(settings, options["workers"], device_for(options["device"], settings.backend))
     if checkpoint is not None:
         runs.require_same_data(checkpoint, io.read_header(checkpoint)["config"], job.trainer.config)
+    job.require_variance()
     if out is None:
         out = runs.claim_folder(Path(settings.data).name or "photographs")
     elif overwrite and checkpoint is None:

@@ -11,7 +11,8 @@ from minicnn.training.callbacks import (
 from minicnn.training.checkpoints import ModelCheckpoint
 from minicnn.training.history import History
 from minicnn.training.metrics import METRICS, accuracy, predicted_classes, probabilities
-from minicnn.training.trainer import Trainer, evaluating
+from minicnn.training.modes import evaluating
+from minicnn.training.trainer import Trainer
 
 __all__ = [
     "METRICS",

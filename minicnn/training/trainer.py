@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minicnn import autograd, io, nn
+from minicnn import io, nn
 from minicnn.creation import from_numpy
 from minicnn.device import CPU, chosen_device, device
 from minicnn.errors import ArgumentError, TrainingError
@@ -21,7 +20,9 @@ from minicnn.training.checkpoints import LAST, ModelCheckpoint
 from minicnn.training.checks import require_batches, require_parts
 from minicnn.training.history import History
 from minicnn.training.interrupt import Interrupt
+from minicnn.training.last_batch import require_variance
 from minicnn.training.metrics import Means, Metric, probabilities, resolve
+from minicnn.training.modes import evaluating
 
 
 class Trainer:
@@ -104,8 +105,9 @@ class Trainer:
         says so. A second Ctrl-C aborts.
 
         Raises:
-            TrainingError: nothing to train on; a loss that is not finite; a folder that cannot be
-                written, before the first epoch, or a disk that fills up later.
+            TrainingError: nothing to train on; a last batch of one image, where a BatchNorm needs
+                two; a folder that cannot be written, all before the first epoch; a loss that is not
+                finite, or a disk that fills up, later.
             CheckpointError: `resume` is unreadable or of another model or optimizer.
         """
         if not isinstance(epochs, int) or epochs < 0:
@@ -116,6 +118,7 @@ class Trainer:
         require_batches(train, "training")
         if validation is not None:
             require_batches(validation, "validation")
+        require_variance(self.model, train)
         self._prepare(train, validation, epochs, out, resume, overwrite, progress)
         try:
             with self._interrupt:
@@ -335,19 +338,6 @@ def _spoilt(images: Any) -> str:
     if np.isfinite(images.cpu().numpy()).all():
         return ""
     return "Images of this batch hold NaN or infinity: look at the data."
-
-
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """The model in eval mode and nothing recorded; then every layer's mode as it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with autograd.no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 _probabilities = probabilities  # `predict` has an option of that name

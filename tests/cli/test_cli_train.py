@@ -7,12 +7,15 @@ import re
 from pathlib import Path
 
 import numpy as np
-from helpers_cli import TINY, narrow
+import pytest
+from helpers_cli import TINY, narrow, require_one_line
+from helpers_photos import pet_images
 from PIL import Image
 
 import minicnn
 from minicnn import data, datasets, io, models, nn, optim
 from minicnn.cli import sources
+from minicnn.cli.job import fitting
 from minicnn.io import load_checkpoint
 
 FILES = (
@@ -112,3 +115,24 @@ def test_backend_and_threads_are_as_before_after_a_command(minicnn_):
     minicnn_("sobel", "--backend", "numpy", "--threads", "1")
     assert minicnn.get_num_threads() == before
     assert minicnn.kernels.current_backend().name == "numba"
+
+
+def test_a_last_batch_too_small_for_batch_norm_is_said_before_anything_is_written(minicnn_):
+    """AlexNet's last BatchNorm sees a map of 1×1 here; 9 images are 8 and one."""
+    pet_images(Path("pets"), 5)
+    alexnet = ("train", "--model", "alexnet", "--data", "pets", "--image-size", "127")
+    done = minicnn_(*alexnet, "--batch-size", "8", "--backend", "numpy")
+    require_one_line(
+        done, 1, "--batch-size 8: 9 images", 'BatchNorm2d "feature_extractor.18"',
+        "Use --batch-size 7",
+    )  # fmt: skip
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "remedy"),
+    [(129, 128, 127), (9, 8, 7), (7, 6, 5), (7, 3, 4), (7, 2, 4), (5, 1, 3), (2, 1, 2), (1, 8, 0)],
+)
+def test_the_batch_size_that_is_advised_leaves_no_image_alone(images, size, remedy):
+    """7 images by 3 and by 2 leave one, so that a larger size is what helps."""
+    assert fitting(images, size) == (f"Use --batch-size {remedy}" if remedy else "Add images.")
