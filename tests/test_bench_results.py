@@ -78,7 +78,7 @@ def test_a_stopped_run_says_so():
 def test_a_run_without_a_single_round_is_still_a_result():
     run = Run(CONV, [Contender("numba", "")], Settings(threads=1, rounds=3))
     data = json.loads(json.dumps(results.result_of(run, "numba", "")))
-    assert "  numba         not measured" in [*table.lines_of(data)]
+    assert "  numba             not measured" in [*table.lines_of(data)]
     with pytest.raises(DataError, match="nothing was measured"):
         charts.bars(data, "never.png")
 

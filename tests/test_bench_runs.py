@@ -215,9 +215,9 @@ def test_the_table_fits_and_tells_all(run):
     assert max(map(len, lines)) <= 100
     text = "\n".join(lines)
     assert "relu 3 b2, forward" in text
-    assert "  other         no relu" in text
-    assert "  wrong         wrong: y is off by 2.0e-04" in text
-    assert "  nan           wrong: y is off by inf" in text
+    assert "  other             no relu" in text
+    assert "  wrong             wrong: y is off by 2.0e-04" in text
+    assert "  nan               wrong: y is off by inf" in text
 
 
 def test_the_reference_is_not_mixed_up_with_the_rung_that_computes_it(tmp_path):

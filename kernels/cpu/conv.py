@@ -21,6 +21,7 @@ import numpy as np
 from numba import prange
 
 from .. import buffers
+from ..paths import took
 from ..shapes import Geometry, Pair, Shape4, conv2d_output_size
 from . import _pointwise, _runs, _tiled, _winograd
 from ._jit import jit, kernel, take
@@ -154,7 +155,7 @@ def _path(
         taps, channels, itemsize, is_product=is_product, by_rows=grad_of == "weight",
         outputs=size if is_winograd else None,
     )  # fmt: skip
-    return _MODULES[path]
+    return _MODULES[took(path)]
 
 
 @kernel

@@ -30,6 +30,7 @@ from math import gcd
 from typing import NamedTuple
 
 from ..errors import ArgumentError
+from ..paths import took
 from ..shapes import Pair, Shape4, conv2d_output_size
 from . import _cuda
 
@@ -181,10 +182,10 @@ def choose(layer: Layer, itemsize: int, grad_of: str = "") -> str:
     """Return the path that computes the layer, or its gradient of the "input" or "weight"."""
     wanted = wanted_path()
     if wanted is not None and can(wanted, layer, itemsize, grad_of):
-        return wanted
+        return took(wanted)
     machine = _cuda.driver()
     has = machine.arch(), machine.shared_limit(), allows_tf32()
-    return _fastest(layer, itemsize, grad_of, *has)
+    return took(_fastest(layer, itemsize, grad_of, *has))
 
 
 @lru_cache(maxsize=4096)

@@ -56,6 +56,11 @@ class Contender:
     python: str = sys.executable
     options: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it is our rung for GPUs, to which the CPU's peaks mean nothing."""
+        return self.options.get("rung") == "cupy"
+
 
 def rung(name: str, **options: Any) -> Contender:
     """One of our own rungs. Raises ArgumentError for one that cannot run here."""

@@ -12,7 +12,8 @@ with two functions:
 
 and perhaps `synchronise()`, which waits for a device's queue. Of what `prepare` returns, `run()`
 computes once, and all of it before it returns (or before `synchronise` does); `outputs()` gives
-{name: array} in the case's own layout. For what a contender does not offer, `prepare` raises
+{name: array} in the case's own layout, and may leave a `path` in what was prepared: in a word,
+which of several ways the contender took. For what a contender does not offer, `prepare` raises
 NotImplementedError with a reason.
 """
 
@@ -102,7 +103,8 @@ class Host:
         for i, (name, array) in enumerate(self.prepared.outputs().items()):
             files[name] = str(Path(folder) / f"{i}.npy")
             np.save(files[name], array)
-        return {"outputs": files}
+        path = getattr(self.prepared, "path", "")
+        return {"outputs": files} | ({"path": path} if path else {})
 
     def time(self, seconds: float, pause: float) -> dict[str, Any]:
         """After a pause and a warm-up, the median seconds of a call; memory before and after."""

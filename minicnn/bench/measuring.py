@@ -49,6 +49,7 @@ class Entry:
 
     problem: str = ""
     wrong: bool = False  # out for a reason that fails the run
+    path: str = ""  # which of its ways the contender took, if it says so
     errors: dict[str, float] = field(default_factory=dict)  # by output, against the reference
     seconds: list[float | None] = field(default_factory=list)
     growth: list[int | None] = field(default_factory=list)
@@ -112,16 +113,17 @@ class Run:
                         if expected is None:
                             self.strike(case, contender.name, "not checked: no reference for it")
                         elif got is not None:
-                            self._compare(case, contender.name, got, expected)
+                            self.entries[case.key][contender.name].path = got.get("path", "")
+                            self._compare(case, contender.name, got["outputs"], expected["outputs"])
 
     def _outputs(
         self, lines: _Lines, contender: Contender, case: Case, folder: Path
-    ) -> dict[str, str] | None:
+    ) -> dict[str, Any] | None:
         folder.mkdir()
         question = {"do": "outputs", "folder": str(folder)}
         found = lines.ask(contender, case, {"do": "prepare", "case": case.as_data()}, question)
         lines.ask(contender, case, {"do": "release"})
-        return None if found is None else found["outputs"]
+        return found
 
     def _compare(
         self, case: Case, name: str, got: dict[str, str], expected: dict[str, str]

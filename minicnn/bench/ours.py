@@ -1,7 +1,7 @@
 """The contender that is minicnn: the kernels of a rung, and whole models on it.
 
 Run by `host.py`. Options: `rung`, and `dtype`, "float32" or, for the reference that all contenders
-are held against, "float64". For a rung on a GPU, `synchronise` belongs here too: see `host.py`.
+are held against, "float64". The rung "cupy" gets its inputs in the GPU's memory.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import cuda
 from minicnn.bench import ours_kernels, ours_models
 from minicnn.bench.ours_kernels import Arrays, Prepared
+from minicnn.device import cupy_library, to_device
 from minicnn.kernels import current_backend, set_default_backend, threads
 
+GPU = "cupy"
 LOOPS_STEP = 0.65e-6  # seconds of a multiply-add in the interpreter
 PATIENCE = 2.0  # seconds: a call of the loops rung that would take longer is left out
 
@@ -32,7 +35,15 @@ def start(count: int, options: dict[str, Any]) -> dict[str, str]:
     versions = {"minicnn": metadata.version("minicnn-engine"), "numpy": np.__version__}
     if _rung == "numba":
         versions["numba"] = metadata.version("numba")
+    if _rung == GPU:
+        versions |= {"cupy": cupy_library().__version__, "GPU": cuda.get_device_name()}
     return versions
+
+
+def synchronise() -> None:
+    """Wait until all has been computed that was asked of a GPU."""
+    if _rung == GPU:
+        cuda.synchronize()
 
 
 def prepare(case: dict[str, Any], arrays: Arrays) -> Prepared:
@@ -41,6 +52,8 @@ def prepare(case: dict[str, Any], arrays: Arrays) -> Prepared:
     if _rung == "loops" and taking > PATIENCE:
         raise NotImplementedError(f"would take about {_duration(taking)}")
     ours = {name: a.astype(_dtype) if a.dtype == np.float32 else a for name, a in arrays.items()}
+    if _rung == GPU:
+        ours = {name: to_device(a, "cuda") for name, a in ours.items()}
     op, pass_, arguments = case["op"], case["pass_"], case["arguments"]
     if op in ours_models.PREPARE:
         return ours_models.PREPARE[op](op, pass_, arguments, ours)

@@ -1,4 +1,7 @@
-"""One call of a kernel for each operation and pass: arrays in, arrays out, as ops call it."""
+"""One call of a kernel for each operation and pass: arrays in, arrays out, as ops call it.
+
+The arrays lie where the rung computes: NumPy's, or on a GPU.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.device import host
+from minicnn.kernels import paths
+
 Arrays = dict[str, np.ndarray]
 Arguments = dict[str, Any]
 SLOPE = 0.01  # of leaky_relu
@@ -16,21 +22,28 @@ SLOPE = 0.01  # of leaky_relu
 
 @dataclass
 class Prepared:
-    """What the host asks for: `run()` computes once, `outputs()` gives the results by name."""
+    """What the host asks for: `run()` computes once, `outputs()` gives the results by name.
+
+    `path` is known after `outputs()`: which of the rung's ways a convolution took.
+    """
 
     run: Callable[[], Any]
     outputs: Callable[[], Arrays]
+    path: str = ""
 
 
 def calls(run: Callable[[], Any], *names: str) -> Prepared:
     """A kernel's call; of a tuple of results, the first ones have these names."""
 
     def outputs() -> Arrays:
-        result = run()
+        with paths.listening() as taken:
+            result = run()
+        prepared.path = ", ".join(taken)
         found = result if isinstance(result, tuple) else (result,)
-        return dict(zip(names, found, strict=False))
+        return dict(zip(names, map(host, found), strict=False))
 
-    return Prepared(run, outputs)
+    prepared = Prepared(run, outputs)
+    return prepared
 
 
 # ------------------------------------------------------------------------------------ layers

@@ -10,6 +10,7 @@ import numpy as np
 import minicnn.models
 from minicnn import nn, optim
 from minicnn.bench.ours_kernels import Arguments, Arrays, Prepared
+from minicnn.device import device_of, host
 from minicnn.grad_mode import no_grad
 from minicnn.nn.module import Module
 from minicnn.tensor import Tensor
@@ -22,7 +23,7 @@ SMALL = 1 << 20
 def model(op: str, pass_: str, arguments: Arguments, a: Arrays) -> Prepared:
     """Inference, or a training step with Adam."""
     net = minicnn.models.create(arguments["model"], **arguments["options"])
-    net.to(dtype=a["x"].dtype)
+    net.to(device_of(a["x"]), dtype=a["x"].dtype)
     x = Tensor(a["x"])
     counters = {name: v for name, v in net.state_dict().items() if name.endswith("tracked")}
     net.load_state_dict({n: Tensor(v) for n, v in a.items() if n not in ("x", "labels")} | counters)
@@ -33,7 +34,7 @@ def model(op: str, pass_: str, arguments: Arguments, a: Arrays) -> Prepared:
             with no_grad():
                 return net(x)
 
-        return Prepared(infer, lambda: {"logits": infer().numpy()})
+        return Prepared(infer, lambda: {"logits": infer().cpu().numpy()})
     return _training(net, x, Tensor(a["labels"]), arguments["lr"])
 
 
@@ -53,10 +54,10 @@ def _training(net: Module, x: Tensor, labels: Tensor, lr: float) -> Prepared:
         logits = net(x)
         loss = loss_fn(logits, labels)
         loss.backward()
-        found = {"logits": logits.detach().numpy(), "loss": loss.detach().numpy()}
+        found = {"logits": logits.detach().cpu().numpy(), "loss": loss.detach().cpu().numpy()}
         for name, parameter in net.named_parameters():
             if parameter.ndim > 1 and parameter.numel() <= SMALL and parameter.grad is not None:
-                found[f"gradient of {name}"] = parameter.grad.numpy()
+                found[f"gradient of {name}"] = parameter.grad.cpu().numpy()
         for drop in drops:
             drop.train()
         return found
@@ -77,7 +78,7 @@ def optimizer(op: str, pass_: str, arguments: Arguments, a: Arrays) -> Prepared:
         it.step()
         it.step()
         return {
-            f"change of {name}": np.asarray(p.detach().numpy()) - before[name]
+            f"change of {name}": np.asarray(p.detach().cpu().numpy()) - host(before[name])
             for name, p in parameters.items()
         }
 

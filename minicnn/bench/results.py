@@ -43,8 +43,10 @@ def _case(run: Run, case: Any, baseline: str, peaks: dict[str, float | None]) ->
     del data["tensors"]
     entries = run.entries[case.key]
     base = entries[baseline].seconds
+    elsewhere = {c.name for c in run.contenders if c.on_gpu}  # the peaks are the CPU's
     data["contenders"] = {
-        name: _figures(case, entry, base, peaks) for name, entry in entries.items()
+        name: _figures(case, entry, base, dict.fromkeys(peaks) if name in elsewhere else peaks)
+        for name, entry in entries.items()
     }
     return data
 
@@ -53,7 +55,8 @@ def _figures(
     case: Any, entry: Entry, base: list[float | None], peaks: dict[str, float | None]
 ) -> Data:
     """The figures of one contender in one case."""
-    found: Data = {"errors": entry.errors}
+    found: Data = {"path": entry.path} if entry.path else {}
+    found["errors"] = entry.errors
     if entry.problem:
         found |= {"problem": entry.problem, "wrong": entry.wrong}
     seconds = [s for s in entry.seconds if s is not None]

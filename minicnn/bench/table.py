@@ -8,7 +8,7 @@ from typing import Any
 
 from minicnn.bench.figures import geometric_mean
 
-WIDTHS = (16, 10, 18, 9, 7, 9, 22)
+WIDTHS = (20, 10, 18, 9, 7, 9, 22)
 NONE = "–"
 GROWN = 20.0  # MB: what a process holds more after its timed calls, from which it is told
 BUSY = 0.5  # load before a run from which its figures are rough
@@ -66,7 +66,8 @@ def summary(result: dict[str, Any]) -> Iterator[str]:
 def _contender(name: str, figures: dict[str, Any], is_baseline: bool) -> str:
     if "ms" not in figures:
         why = figures.get("problem") or "not measured"
-        return f"  {name:<{WIDTHS[0] - 2}}{textwrap.shorten(why, 84, placeholder=' …')}"
+        return f"  {name:<{WIDTHS[0] - 2}}{textwrap.shorten(why, 80, placeholder=' …')}"
+    path = f", {figures['path']}" if figures.get("path") else ""
     low, median, high = figures["ms"]
     roof = NONE
     if "roof" in figures:
@@ -77,7 +78,7 @@ def _contender(name: str, figures: dict[str, Any], is_baseline: bool) -> str:
         ratio = "1" if is_baseline else f"{times(b)} ({times(a)}–{times(c)})"
     speed = plain(figures["GFLOP/s"]) if figures["GFLOP/s"] else NONE
     return _row(
-        f"  {name}", number(median), f"({number(low)}–{number(high)})",
+        f"  {name}{path}", number(median), f"({number(low)}–{number(high)})",
         speed, plain(figures["GB/s"]), roof, ratio,
     )  # fmt: skip
 

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import fake_cupy
 import host_driver
 import pytest
+from device_driver import DeviceDriver
 
 from minicnn import kernels
+from minicnn.kernels import gpu
 from minicnn.kernels.gpu import _cuda
 
 
@@ -30,3 +32,14 @@ def gpus(monkeypatch) -> Iterator[types.ModuleType]:
     monkeypatch.setitem(kernels._rungs, "cupy", empty)
     with fake_cupy.installed(devices=2) as cupy:
         yield cupy
+
+
+@pytest.fixture
+def kernels_run(monkeypatch) -> Iterator[DeviceDriver]:
+    """A GPU that answers, whose rung is the real one on the host's compiler."""
+    monkeypatch.setitem(kernels._rungs, "cupy", kernels.Backend("cupy", gpu))
+    reason = host_driver.usable()
+    if reason:
+        pytest.skip(reason)
+    with fake_cupy.installed(), _cuda.use_driver(DeviceDriver()) as driver:
+        yield driver

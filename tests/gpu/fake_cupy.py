@@ -299,6 +299,7 @@ def _module() -> types.ModuleType:
         used_bytes=lambda: 512, total_bytes=lambda: 1024, free_all_blocks=lambda: None
     )
     values |= {
+        "__version__": "14.2.0",
         "ndarray": ndarray,
         "ogrid": _Ogrid(),
         "asnumpy": lambda a: a.get(),

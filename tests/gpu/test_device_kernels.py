@@ -6,10 +6,6 @@ NumPy's, as on a GPU: a wrapper that hands a kernel an array of the CPU's, or mi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
-import fake_cupy
 import helpers_training
 import host_driver
 import numpy as np
@@ -19,35 +15,8 @@ from helpers_devices import numbers, run
 
 import minicnn
 from minicnn import nn, optim
-from minicnn.kernels import gpu
-from minicnn.kernels.gpu import _cuda
 
 pytestmark = pytest.mark.skipif(bool(host_driver.usable()), reason=host_driver.usable() or "usable")
-
-
-class Driver(host_driver.HostDriver):
-    """Runs the kernels on the memory behind the stand-in's arrays, and takes no others."""
-
-    def is_array(self, x: object) -> bool:
-        return isinstance(x, fake_cupy.ndarray)
-
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        return fake_cupy.ndarray(super().empty(shape, dtype))
-
-    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        return fake_cupy.ndarray(super().zeros(shape, dtype))
-
-    def launch(self, module: Any, kernel: str, parameters: Any, *rest: Any) -> None:
-        *sizes, args = rest
-        super().launch(module, kernel, parameters, *sizes, [fake_cupy._bare(a) for a in args])
-
-
-@pytest.fixture
-def kernels_run(monkeypatch) -> Iterator[Driver]:
-    """A GPU that answers, whose rung is the real one on the host's compiler."""
-    monkeypatch.setitem(minicnn.kernels._rungs, "cupy", minicnn.kernels.Backend("cupy", gpu))
-    with fake_cupy.installed(), _cuda.use_driver(Driver()) as driver:
-        yield driver
 
 
 @pytest.mark.parametrize("group", CASES)
