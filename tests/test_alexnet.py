@@ -198,7 +198,7 @@ def test_torchvisions_weights_load_and_give_its_logits():
 
 
 def test_options_that_make_no_network_are_refused():
-    for options in ({"classes": 0}, {"in_channels": 1.5}):
+    for options in ({"num_classes": 0}, {"classes": 0}, {"in_channels": 1.5}):
         with pytest.raises(ArgumentError, match="must be an integer of at least 1"):
             models.alexnet(**options)
 

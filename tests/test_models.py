@@ -121,6 +121,21 @@ def test_a_file_rebuilds_its_model(name, tmp_path):
     assert np.array_equal(again(x).detach().numpy(), model.eval()(x).detach().numpy())
 
 
+def test_every_model_takes_num_classes_and_the_courses_classes(tmp_path):
+    """Files that were written while AlexNet said `classes` are read as before."""
+    for name in models.list_models():
+        model = models.create(name, classes=3)
+        assert model.recipe["options"]["num_classes"] == 3
+        assert "classes" not in model.recipe["options"]
+        assert [*model.parameters()][-1].shape == (3,)
+    assert models.AlexNet(classes=3).head[-1].weight.shape == (3, 4096)
+    model = models.alexnet(num_classes=3)
+    model.recipe = {"name": "alexnet", "options": {"classes": 3, "dropout_p": 0.5}}
+    assert models.load(io.save_weights(model, tmp_path / "w")).head[-1].weight.shape == (3, 4096)
+    with pytest.raises(ArgumentError, match=r"'classes'.*Its options are num_classes, dropout_p"):
+        models.alexnet(num_classes=3, classes=3)
+
+
 def test_a_file_without_a_known_model_says_so(tmp_path):
     path = io.save_weights(nn.Linear(2, 2), tmp_path / "w.safetensors")
     with pytest.raises(CheckpointError, match=r"w\.safetensors names no model"):

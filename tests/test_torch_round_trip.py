@@ -48,7 +48,7 @@ MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "cat_dog_cnn_1_1": ({"image_size": (20, 24), "normalize": (0.4, 0.2)}, (2, 3, 20, 24)),
     "cat_dog_cnn_1_2": ({"image_size": 28, "in_channels": 1}, (2, 1, 28, 28)),
     "cat_dog_cnn_1_3": ({"image_size": 28, "num_classes": 2}, (2, 3, 28, 28)),
-    "alexnet": ({"classes": 3}, (1, 3, 131, 127)),
+    "alexnet": ({"num_classes": 3}, (1, 3, 131, 127)),
     "alexnet_plain": ({"num_classes": 3}, (1, 3, 63, 67)),
 }
 

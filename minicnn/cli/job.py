@@ -104,7 +104,7 @@ class Job:
         return runs.build_model(
             self.settings.model,
             input_size=self.size,
-            classes=len(self.classes),
+            num_classes=len(self.classes),
             normalize=self.settings.source.normalize,
         )
 

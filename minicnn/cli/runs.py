@@ -136,7 +136,7 @@ def build_model(
     name: str,
     *,
     input_size: tuple[int, ...],
-    classes: int | None = None,
+    num_classes: int | None = None,
     normalize: Any = None,
 ) -> Any:
     """The model called `name`, made for images of `input_size` (C, H, W) and so many classes."""
@@ -144,8 +144,7 @@ def build_model(
     options: dict[str, Any] = {
         "in_channels": channels,
         "image_size": height if height == width else (height, width),
-        "num_classes": classes,
-        "classes": classes,
+        "num_classes": num_classes,
         "normalize": normalize,
     }
     takes = model_options(name)

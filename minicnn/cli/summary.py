@@ -24,7 +24,9 @@ from minicnn.cli.options import ImageSize, Page, option
     unless="what the model is made for",
 )
 @option(
+    "--num-classes",
     "--classes",
+    "num_classes",
     type=click.IntRange(min=1),
     metavar="N",
     section="Of what size",
@@ -41,7 +43,7 @@ from minicnn.cli.options import ImageSize, Page, option
     unless="1",
 )
 def command(
-    model: str, input_size: tuple[int, ...] | None, classes: int | None, batch_size: int
+    model: str, input_size: tuple[int, ...] | None, num_classes: int | None, batch_size: int
 ) -> None:
     """A network's layers: output shapes, parameters, multiply-accumulates (MACs),
     how many input pixels one value sees, and what an im2col would take.
@@ -50,7 +52,7 @@ def command(
 
     \b
     minicnn summary cat_dog_cnn_1_3
-    minicnn summary cat_dog_cnn_1_3 --input-size 1x28x28 --classes 2
+    minicnn summary cat_dog_cnn_1_3 --input-size 1x28x28 --num-classes 2
     minicnn summary runs/cats-vs-dogs
     """
     if "/" in model or Path(model).exists():
@@ -58,7 +60,7 @@ def command(
         network, size = trained.model, complete(input_size, trained.input_size)
     else:
         size = complete(input_size, default_size(model))
-        network = runs.build_model(model, input_size=size, classes=classes)
+        network = runs.build_model(model, input_size=size, num_classes=num_classes)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
     click.echo(minicnn.summary(network, size, batch_size=batch_size).table(width))
 

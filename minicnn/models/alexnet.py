@@ -24,11 +24,12 @@ _CONV1, _POOL = (11, 4, 2), (3, 2, 0)
 
 
 class AlexNet(nn.Module):
-    """The course's AlexNet: logits (N, classes) of images (N, 3, H, W), H and W at least 127.
+    """The course's AlexNet: logits (N, num_classes) of images (N, 3, H, W), H and W at least 127.
 
     Four poolings, one more than the paper's three (it stands after conv3): a side of 224 becomes
     55 → 27 → 13 → 6 → 2, and `avgpool` *enlarges* the 2×2 map to the 6×6 that the head expects,
     by repeating its values. 63 pixels are enough for the plain network, this one needs 127.
+    `classes` is the course's word for num_classes.
     """
 
     minimum_image_size: ClassVar[int] = 127
@@ -36,14 +37,16 @@ class AlexNet(nn.Module):
 
     def __init__(
         self,
-        classes: int = 2,
+        num_classes: int = 2,
         dropout_p: float = 0.5,
         in_channels: int = 3,
         normalize: Any = None,
+        *,
+        classes: int | None = None,
     ) -> None:
         super().__init__()
-        _require_counts("AlexNet", classes=classes, in_channels=in_channels)
-        self.classes = classes
+        num_classes = num_classes if classes is None else classes
+        _require_counts("AlexNet", num_classes=num_classes, in_channels=in_channels)
         self.normalize = nn.Identity() if normalize is None else Normalize(*normalize)
         self.feature_extractor = nn.Sequential(
             nn.Conv2d(in_channels, 64, kernel_size=11, stride=4, padding=2),
@@ -74,11 +77,11 @@ class AlexNet(nn.Module):
             nn.Dropout(dropout_p),
             nn.Linear(4096, 4096),
             nn.ReLU(),
-            nn.Linear(4096, classes),
+            nn.Linear(4096, num_classes),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) → logits (N, classes)."""
+        """(N, 3, H, W) → logits (N, num_classes)."""
         _require_size(self, x)
         x = self.avgpool(self.feature_extractor(self.normalize(x)))
         return self.head(x.flatten(1))
@@ -135,18 +138,18 @@ class PlainAlexNet(nn.Module):
 
 @register
 def alexnet(
-    classes: int = 2, dropout_p: float = 0.5, in_channels: int = 3, normalize: Any = None
+    num_classes: int = 2, dropout_p: float = 0.5, in_channels: int = 3, normalize: Any = None
 ) -> AlexNet:
     """The course's AlexNet, with BatchNorm: see `AlexNet`. 57,014,338 parameters for two classes.
 
     Args:
-        classes: how many logits.
+        num_classes: how many logits; `classes` in the course.
         dropout_p: the share of features dropped before the first two linear layers while training.
         in_channels: 3 for colour, 1 for grey images.
         normalize: (mean, std) of the images, numbers or one for each channel, for a first layer
             `Normalize`; None if the images come normalised.
     """
-    return AlexNet(classes, dropout_p, in_channels, normalize)
+    return AlexNet(num_classes, dropout_p, in_channels, normalize)
 
 
 @register

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from minicnn.errors import ArgumentError, CheckpointError, MiniCNNError
 
+OTHER_WORDS = {"classes": "num_classes"}
 _builders: dict[str, Callable[..., Any]] = {}
 B = TypeVar("B", bound=Callable[..., Any])
 
@@ -27,13 +28,16 @@ def register(builder: B) -> B:
         models.create("tiny", num_classes=10)
 
     The model gets an attribute `recipe`, {"name": "tiny", "options": {"num_classes": 10}}, that
-    checkpoints store and `models.load` reads.
+    checkpoints store and `models.load` reads. `classes`, the notebook course's word, is taken for
+    `num_classes`.
     """
     name = builder.__name__
     signature = inspect.signature(builder)
 
     @functools.wraps(builder)
     def build(*args: Any, **kwargs: Any) -> Any:
+        if "num_classes" not in kwargs and "classes" not in signature.parameters:
+            kwargs = {OTHER_WORDS.get(key, key): value for key, value in kwargs.items()}
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as reason:

@@ -166,6 +166,7 @@ def test_a_photograph_lying_on_its_side_is_turned():
         (("cat_dog_cnn_1_1",), ("56,353", "(1, 3, 160, 160)")),
         (("cat-dog-cnn-1.3",), ("683,073", "(1, 32, 158, 158)", "88,818,112 MACs")),
         (("cat_dog_cnn_1_3", "--input-size", "1x28x28", "--classes", "2"), ("(1, 1, 28, 28)",)),
+        (("alexnet", "--num-classes", "5"), ("57,026,629",)),  # 3·4097 more than of 2
         (("cat_dog_cnn_1_2", "--input-size", "96x64"), ("(1, 3, 96, 64)",)),
         (("fcnet", "--batch-size", "32"), ("(32, 10)",)),
     ],
