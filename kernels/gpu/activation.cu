@@ -26,6 +26,8 @@ __device__ inline REAL share_below(REAL x, int by_tanh) {
     return REAL(0.5) * (1 + (by_tanh ? tanh(ROOT_2_PI * (x + CUBIC * x * x * x)) : erf(ROOT_HALF * x)));
 }
 
+// In all of them dy, x, y and dx (n).
+
 extern "C" __global__ void relu_grad(const REAL *dy, const REAL *y, REAL *dx, long long n) {
     const long long i = thread_number();
     if (i < n) dx[i] = y[i] <= 0 ? REAL(0) : dy[i];

@@ -8,6 +8,8 @@
 #include "averages.cuh"
 #include "planes.cuh"
 
+// x and dx (planes,H,W); y, dy and places (planes,P,Q).
+
 extern "C" __global__ void adaptive_avg_pool(
     const REAL *__restrict__ x, REAL *__restrict__ y, long long planes, int H, int W, int P, int Q
 ) {

@@ -32,6 +32,8 @@ static __device__ REAL divisor_of(Axis rows, Axis columns, int p, int q, REAL di
     return divisor != 0 ? divisor : REAL(rows.count(p) * columns.count(q));
 }
 
+// x and dx (planes,H,W); y and dy (planes,P,Q).
+
 extern "C" __global__ void avg_pool(
     const REAL *__restrict__ x, REAL *__restrict__ y, long long planes, int H, int W, int P, int Q,
     int R, int S, int stride_h, int stride_w, int pad_h, int pad_w, int counts_pad, REAL divisor) {

@@ -18,6 +18,7 @@ struct Neighbours {
     }
 };
 
+// x (planes,H,W), rows (P), columns (Q), y (planes,P,Q).
 extern "C" __global__ void bilinear(
     const REAL *__restrict__ x, const REAL *__restrict__ rows, const REAL *__restrict__ columns,
     REAL *__restrict__ y, long long planes, int H, int W, int P, int Q) {

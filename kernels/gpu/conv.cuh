@@ -1,7 +1,8 @@
 // Where the numbers of a convolution lie. Every rung but the first looks at it this way.
 //
-// Letters: N images, C channels, K filters, H W input, P Q output, R S kernel. Along one axis,
-// output j under tap i of the kernel meets the input pixel
+// Letters: N images, C channels, K filters, H W input, P Q output, R S kernel; x and dx (N,C,H,W),
+// w and dw (K,C/groups,R,S), b (K), y and dy (N,K,P,Q). Along one axis, output j under tap i of the
+// kernel meets the input pixel
 //
 //     origin + j*per_output + i*per_tap
 //

@@ -11,6 +11,7 @@
 #include "philox.cuh"
 #include "planes.cuh"
 
+// x and y (n).
 extern "C" __global__ void dropout(
     const REAL *__restrict__ x, REAL *__restrict__ y, long long n, REAL scale, long long threshold,
     unsigned long long seed, unsigned long long offset) {
@@ -24,6 +25,7 @@ extern "C" __global__ void dropout(
     }
 }
 
+// words (n).
 extern "C" __global__ void random_words(
     unsigned int *__restrict__ words, long long n, unsigned long long seed,
     unsigned long long offset) {

@@ -9,6 +9,7 @@
 
 #include "planes.cuh"
 
+// x (planes,H,W), rows (P), columns (Q), y (planes,P,Q).
 extern "C" __global__ void gather(
     const REAL *__restrict__ x, const int *__restrict__ rows, const int *__restrict__ columns,
     REAL *__restrict__ y, REAL fill, long long planes, int H, int W, int P, int Q) {
@@ -21,6 +22,8 @@ extern "C" __global__ void gather(
 }
 
 // dx[h,w] = sum of weights * dy[p,q] over the picks p of row h and q of column w.
+// dy (planes,P,Q), dx (planes,H,W), row_first (H + 1), column_first (W + 1); the others: as many as
+// the picks, row_place and row_weight (down), column_place and column_weight (across).
 extern "C" __global__ void spread(
     const REAL *__restrict__ dy, REAL *__restrict__ dx, const int *__restrict__ row_first,
     const int *__restrict__ row_place, const REAL *__restrict__ row_weight,

@@ -6,6 +6,7 @@
 
 #include "planes.cuh"
 
+// pixels (count,step), y (channels,count).
 extern "C" __global__ void unit_planes(
     const unsigned char *__restrict__ pixels, REAL *__restrict__ y, long long count, int step,
     int channels) {

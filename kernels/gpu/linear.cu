@@ -7,6 +7,7 @@
 
 #include "planes.cuh"
 
+// b (O), y (M,O).
 extern "C" __global__ void add_bias(
     const REAL *__restrict__ b, REAL *__restrict__ y, long long M, int O) {
     long long m = this_plane();
@@ -14,6 +15,7 @@ extern "C" __global__ void add_bias(
     for (int o = first_place(); o < O; o += next_place()) y[m * O + o] += b[o];
 }
 
+// dy (M,O), db (O).
 extern "C" __global__ void column_sums(
     const REAL *__restrict__ dy, REAL *__restrict__ db, int M, int O) {
     __shared__ REAL part[8][32];

@@ -8,6 +8,7 @@
 #include "planes.cuh"
 #include "reduce.cuh"
 
+// logits and log_probs (N,C), target and losses (N).
 extern "C" __global__ void softmax_cross_entropy(
     const REAL *__restrict__ logits, const long long *__restrict__ target,
     REAL *__restrict__ losses, REAL *__restrict__ log_probs, int C) {
@@ -28,6 +29,7 @@ extern "C" __global__ void softmax_cross_entropy(
 }
 
 // dlogits = dlosses * (probability - [the target's]); rows are planes.
+// dlosses and target (N), log_probs and dlogits (N,C).
 extern "C" __global__ void softmax_cross_entropy_grad(
     const REAL *__restrict__ dlosses, const REAL *__restrict__ log_probs,
     const long long *__restrict__ target, REAL *__restrict__ dlogits, long long N, int C) {

@@ -34,6 +34,8 @@ struct Walk {
     }
 };
 
+// In all of them mean, var, weight, bias, dweight and dbias (C).
+
 // sums and squares (shares, C) of x (N,C,L); one block per share and channel.
 extern "C" __global__ void share_moments(
     const REAL *__restrict__ x, double *__restrict__ sums, double *__restrict__ squares, int C,
@@ -70,6 +72,7 @@ extern "C" __global__ void join_moments(
     var[c] = square / M;
 }
 
+// x and y (planes,L).
 extern "C" __global__ void batch_norm(
     const REAL *__restrict__ x, const REAL *__restrict__ mean, const REAL *__restrict__ var,
     const REAL *__restrict__ weight, const REAL *__restrict__ bias, REAL *__restrict__ y, REAL eps,
@@ -83,7 +86,7 @@ extern "C" __global__ void batch_norm(
         y[plane * L + l] = (x[plane * L + l] - middle) * scale + shift;
 }
 
-// dots and sums (shares, C): of dy * (x - mean) and of dy.
+// dots and sums (shares, C): of dy * (x - mean) and of dy. dy and x (N,C,L).
 extern "C" __global__ void share_dots(
     const REAL *__restrict__ dy, const REAL *__restrict__ x, const REAL *__restrict__ mean,
     double *__restrict__ dots, double *__restrict__ sums, int C, int L, int M, int share) {
@@ -115,6 +118,7 @@ extern "C" __global__ void join_dots(
     dbias[c] = sum;
 }
 
+// dy, x and dx (planes,L).
 extern "C" __global__ void batch_norm_input_grad(
     const REAL *__restrict__ dy, const REAL *__restrict__ x, const REAL *__restrict__ mean,
     const REAL *__restrict__ var, const REAL *__restrict__ weight, const REAL *__restrict__ dweight,

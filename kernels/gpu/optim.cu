@@ -23,6 +23,7 @@ static __device__ void adam_one(REAL *w, REAL g, REAL *m, REAL *v, AdamNumbers a
     *w = weight - a.size * (mean / (sqrt(square) / a.correction + a.eps));
 }
 
+// w, g, m and v (n).
 extern "C" __global__ void adam(
     REAL *__restrict__ w, const REAL *__restrict__ g, REAL *__restrict__ m, REAL *__restrict__ v,
     long long n, REAL beta1, REAL rest1, REAL beta2, REAL rest2, REAL eps, REAL decay, REAL shrink,
@@ -46,6 +47,7 @@ static __device__ void sgd_one(REAL *w, REAL g, REAL *u, SgdNumbers s) {
     *w -= s.lr * g;
 }
 
+// w, g and u (n); u may be null.
 extern "C" __global__ void sgd(
     REAL *__restrict__ w, const REAL *__restrict__ g, REAL *__restrict__ u, long long n, REAL lr,
     REAL decay, REAL momentum, REAL add, int first, int nesterov) {
@@ -71,6 +73,7 @@ static __device__ Element element_of(const int *first_block, int tensors) {
     return {t, (long long)(block - first_block[t]) * blockDim.x + threadIdx.x};
 }
 
+// sizes and first_block (tensors).
 extern "C" __global__ void adam_many(
     REAL *const *__restrict__ w, const REAL *const *__restrict__ g, REAL *const *__restrict__ m,
     REAL *const *__restrict__ v, const long long *__restrict__ sizes,

@@ -21,6 +21,8 @@ static __device__ int first_inside(int start, int step) {
     return start >= 0 ? start : (step - -start % step) % step;
 }
 
+// x and dx (planes,H,W); y, dy and places (planes,P,Q).
+
 extern "C" __global__ void max_pool(
     const REAL *__restrict__ x, REAL *__restrict__ y, int *__restrict__ places, long long planes,
     int H, int W, int P, int Q, int R, int S, int stride_h, int stride_w, int pad_h, int pad_w,

@@ -19,6 +19,8 @@ static __device__ REAL squares_around(
     return total;
 }
 
+// In all of them x, y, dy, dx and terms (planes,L).
+
 extern "C" __global__ void response_norm(
     const REAL *__restrict__ x, REAL *__restrict__ y, long long planes, int C, int L, int size,
     REAL share, REAL beta, REAL k) {

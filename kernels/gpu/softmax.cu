@@ -11,6 +11,8 @@
 #include "planes.cuh"
 #include "reduce.cuh"
 
+// In all of them x, y, dy and dx (outer,n,inner).
+
 extern "C" __global__ void softmax_rows(
     const REAL *__restrict__ x, REAL *__restrict__ y, int n, int log_of) {
     __shared__ REAL room[32];

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import lengths
 import numpy as np
 
 from minicnn.errors import MiniCNNError
@@ -23,7 +24,10 @@ class Launch(NamedTuple):
 
 
 class DryDriver:
-    """Implements `_cuda.Driver`: arrays are NumPy's, and every kernel does nothing at all."""
+    """Implements `_cuda.Driver`: arrays are NumPy's, and every kernel does nothing at all.
+
+    Arrays that are not as long as the kernel says fail the launch.
+    """
 
     def __init__(self, arch: str = "dry", log: str = "", refuse: tuple[bytes, ...] = ()) -> None:
         self.name, self.log, self.refuse = arch, log, refuse
@@ -61,4 +65,7 @@ class DryDriver:
         return f"module {len(self.loaded)}"
 
     def launch(self, *call: Any) -> None:
-        self.launches.append(Launch(*call))
+        launch = Launch(*call)
+        fault = lengths.wrong(launch.kernel, launch.parameters, launch.args)
+        assert not fault, fault
+        self.launches.append(launch)

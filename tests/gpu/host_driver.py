@@ -14,8 +14,9 @@ seeds lacks a barrier. `HostDriver(mutate=[("pool.cu", old, new)])`
 plants a mistake: it changes a source's text, where `old` must occur, before it is compiled.
 
 A kernel that does what CUDA leaves undefined raises KernelFault in one line: an array left on
-either side, a const array written, a barrier not all threads reach, a shuffle that waits for a
-lane that has ended. Shared memory, and what `_cuda.empty` gives, is NaN (-1 as int) until written.
+either side or of another length than its comment says, a const array written, a barrier not all
+threads reach, a shuffle that waits for a lane that has ended. Shared memory, and what `_cuda.empty`
+gives, is NaN (-1 as int) until written.
 
 What a .cu file may use is in shim.h: among others __shared__, also `extern __shared__ T name[];`,
 __syncthreads, __syncwarp, the __shfl_*_sync, __ballot_sync, float4, min, max and CUDA's functions
@@ -39,6 +40,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import lengths
 import numpy as np
 
 from minicnn.errors import MiniCNNError
@@ -118,6 +120,9 @@ class HostDriver:
         self, module: Any, kernel: str, parameters: tuple[Parameter, ...],
         grid: tuple[int, ...], block: tuple[int, ...], shared: int, args: list[Any],
     ) -> None:  # fmt: skip
+        fault = lengths.wrong(kernel, parameters, args)
+        if fault:
+            raise KernelFault(fault)
         self.launches.append((kernel, (*grid, *block)))
         with _running:
             frames = _Frames(self.runtime, kernel)
