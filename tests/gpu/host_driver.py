@@ -222,7 +222,9 @@ def _shim() -> str:
     """Return what compiled kernels depend on beside their own text."""
     assert COMPILER, "no g++ on this machine"
     version = subprocess.run([COMPILER, "-dumpfullversion"], capture_output=True, text=True).stdout
-    return version + "".join((HERE / name).read_text() for name in ("shim.h", "runtime.cpp"))
+    return version + "".join(
+        (HERE / name).read_text() for name in ("shim.h", "fibers.h", "runtime.cpp")
+    )
 
 
 @cache

@@ -16,66 +16,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <vector>
-#ifndef __x86_64__
-#include <ucontext.h>
-#endif
+#include "fibers.h"
 
 struct uint3 { unsigned x, y, z; };
 extern "C" { uint3 threadIdx, blockIdx, blockDim, gridDim; }
 
 namespace {
 
-constexpr size_t STACK = 128 * 1024, LANE = 64, MOST = 1024, DYNAMIC = 256 * 1024;
+constexpr size_t LANE = 64, MOST = 1024, DYNAMIC = 256 * 1024;
 constexpr unsigned char POISON = 0xff;  // a NaN in float and double, -1 in int
-
-// ------------------------------------------------------------------------------ switching stacks
-
-void fiber_main();
-
-#ifdef __x86_64__
-struct Context { void *sp = nullptr; };
-extern "C" void host_switch(void **from, void *to);
-asm(R"(
-.text
-.globl host_switch
-.type host_switch, @function
-host_switch:
-    pushq %rbp
-    pushq %rbx
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
-    movq %rsp, (%rdi)
-    movq %rsi, %rsp
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %rbx
-    popq %rbp
-    ret
-.size host_switch, .-host_switch
-)");
-void make(Context &context, char *stack) {
-    void **top = reinterpret_cast<void **>(stack + STACK);
-    *--top = nullptr;  // where fiber_main would return to: it never does; and the stack's alignment
-    *--top = reinterpret_cast<void *>(fiber_main);
-    for (int i = 0; i < 6; ++i) *--top = nullptr;
-    context.sp = top;
-}
-void change(Context &from, Context &to) { host_switch(&from.sp, to.sp); }
-#else
-struct Context { ucontext_t it; };
-void make(Context &context, char *stack) {
-    getcontext(&context.it);
-    context.it.uc_stack.ss_sp = stack;
-    context.it.uc_stack.ss_size = STACK;
-    context.it.uc_link = nullptr;
-    makecontext(&context.it, fiber_main, 0);
-}
-void change(Context &from, Context &to) { swapcontext(&from.it, &to.it); }
-#endif
 
 // ------------------------------------------------------------------------------ a block's threads
 
@@ -118,7 +67,7 @@ void resume(int t) {
     if (thread.fiber < 0) {
         thread.fiber = idle.back();
         idle.pop_back();
-        if (!begun[thread.fiber]) make(fibers[thread.fiber], stacks + thread.fiber * STACK);
+        if (!begun[thread.fiber]) make(fibers[thread.fiber], stacks + thread.fiber * STACK, fiber_main);
         begun[thread.fiber] = true;
     }
     current = t;
