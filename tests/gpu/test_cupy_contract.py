@@ -6,26 +6,16 @@ is known to work where one answers.
 
 from __future__ import annotations
 
-import fake_cupy
-import host_driver
 import pytest
 from helpers_kernels import assert_agree
 from kernel_families import FAMILIES
-from test_device_kernels import Driver
 from test_kernel_contract import on_rung
 
-import minicnn
-from minicnn.kernels import gpu
-from minicnn.kernels.gpu import _cuda
 
-pytestmark = pytest.mark.skipif(bool(host_driver.usable()), reason=host_driver.usable())
-
-
+@pytest.mark.usefixtures("kernels_run")
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_body_runs_on_arrays_of_another_kind(family, monkeypatch) -> None:
-    monkeypatch.setitem(minicnn.kernels._rungs, "cupy", minicnn.kernels.Backend("cupy", gpu))
+def test_the_body_runs_on_arrays_of_another_kind(family) -> None:
     case = {"seed": 7, **next(iter(FAMILIES[family].hard.values()))}
     arrays = FAMILIES[family].arrays(case, "float32")
-    with fake_cupy.installed(), _cuda.use_driver(Driver()):
-        got = on_rung(FAMILIES[family], "cupy", case, arrays)
+    got = on_rung(FAMILIES[family], "cupy", case, arrays)
     assert_agree(got, FAMILIES[family].theirs(case, **arrays), "torch")

@@ -15,6 +15,8 @@ from helpers_devices import numbers, run
 
 import minicnn
 from minicnn import nn, optim
+from minicnn.kernels import paths as ways
+from minicnn.kernels.gpu import _conv_paths as paths
 
 pytestmark = pytest.mark.skipif(bool(host_driver.usable()), reason=host_driver.usable() or "usable")
 
@@ -29,6 +31,23 @@ def test_every_operation_by_the_gpu_s_kernels(kernels_run, group):
             raise
         for a, b in zip(on_gpu, on_cpu, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10, err_msg=case.name)
+
+
+@pytest.mark.parametrize("path", paths.PATHS)
+def test_every_path_of_a_convolution_takes_the_gpu_s_arrays(kernels_run, path):
+    found = []
+    for place in ("cpu", "cuda"):
+        x, w, b = (
+            numbers(*shape, seed=seed, device=place).requires_grad_()
+            for seed, shape in enumerate([(2, 4, 7, 6), (6, 2, 3, 2), (6,)])
+        )
+        with paths.forced(path), ways.listening() as taken:
+            y = nn.functional.conv2d(x, w, b, (2, 1), (1, 2), (1, 2), 2)
+            (y * numbers(*y.shape, seed=9, device=place)).sum().backward()
+        found.append([y.detach(), x.grad, w.grad, b.grad])
+    assert taken == [path] * 3
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(b.cpu(), a, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("options", [{}, {"maximize": True}, {"weight_decay": 0.1}])
