@@ -26,7 +26,7 @@ from ._tasks import FLOPS, block, lanes_of, list_pixels
 from ._vectors import ROWS, VECTORS, lanes, round_up
 
 _TURNED = 1 << 19  # bytes that a task's pixels of dy may take, for one block of filters
-_PARTS = 16  # partial weight gradients, at most
+_PARTS = 32  # partial weight gradients, at most
 _SUMS = 8  # tasks of a weight gradient, at least: each turns its pixels round anew
 _PARTIALS = 1 << 23  # bytes that all of them may take
 _FEW = 3  # pixels side by side that are not worth a square
