@@ -9,6 +9,7 @@ import difflib
 import importlib
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -41,6 +42,10 @@ SECTIONS = {
         "bench": "How fast each rung is here; against other frameworks.",
     },
 }
+
+# click's words for what `_hint` knows more about
+NO_COMMAND = re.compile(r"No such command '.*'\.")
+EXTRA = re.compile(r"Got unexpected extra argument \((.*)\)")
 
 EXAMPLES = """\
 Examples:
@@ -147,7 +152,7 @@ def _message(error: BaseException) -> str:
     if isinstance(error, click.UsageError):
         page = error.ctx.command_path if error.ctx else "minicnn"
         text = error.format_message()
-        return f"{text}{'' if text.endswith(('.', '?')) else '.'} See {page} --help."
+        return f"{text}{'' if text.endswith(('.', '?')) else '.'}{_hint(error)} See {page} --help."
     if isinstance(error, MiniCNNError):
         return str(error)
     if isinstance(error, OSError):
@@ -155,11 +160,22 @@ def _message(error: BaseException) -> str:
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{what}. Check the path and the disk."
     if isinstance(error, MemoryError):
-        return f"out of memory ({error}). Take a smaller --batch-size, or smaller images."
+        why = f" ({error})" if str(error) else ""
+        return f"out of memory{why}. Take a smaller --batch-size, or smaller images."
     return (
         f"{type(error).__name__}: {error} (a fault of minicnn, not yours; "
         "MINICNN_DEBUG=1 shows where it happened)."
     )
+
+
+def _hint(error: click.UsageError) -> str:
+    """What may have been meant by a wrong word on the command line, where click does not say."""
+    command, text = error.ctx.command if error.ctx else None, error.format_message()
+    if isinstance(command, click.Group) and NO_COMMAND.fullmatch(text):
+        return f" Use {', '.join(command.commands)}."
+    if command is not None and command.name == "train" and (extra := EXTRA.fullmatch(text)):
+        return f" Did you mean --data {extra[1]}?"
+    return ""
 
 
 def _debugging() -> bool:

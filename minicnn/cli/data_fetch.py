@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import shlex
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import click
 
-from minicnn.cli.options import Page, option
+from minicnn.cli.options import Page, option, quoted
 from minicnn.datasets.disk import megabytes
 from minicnn.datasets.partial import partial_path
 from minicnn.datasets.published import (
@@ -65,7 +64,7 @@ def fetch(name: str, root: str | None, url: str | None) -> None:
     data = PUBLISHED[name].at(url)
     place = obtain(data, root)
     click.echo(str(place))
-    for line in (*about(data), _whole("train", f"minicnn train --data {shlex.quote(str(place))}")):
+    for line in (*about(data), _whole("train", f"minicnn train --data {quoted(place)}")):
         click.echo(line)
 
 

@@ -13,7 +13,9 @@ import numpy as np
 import minicnn
 from minicnn import Trainer, cuda, io, models, nn, random
 from minicnn.cli import runs, sources
+from minicnn.cli.beforehand import require_answers, require_classes
 from minicnn.cli.compiling import Compiling
+from minicnn.cli.options import quoted
 from minicnn.cli.progress import EpochTable, facts
 from minicnn.cli.runs import Settings
 from minicnn.data import DataLoader, Subset
@@ -56,12 +58,16 @@ class Job:
         self.workers = 0 if ready else wanted
         self.validation = self.to_evaluate("validation")
         self.test = self.to_evaluate("test")
-        self.classes = sources.classes_of(self.validation)
+        parts = {"train": part, "validation": self.validation, "test": self.test}
+        require_classes(settings.data, parts)
+        self.classes = sources.classes_of(part)
         size = self.validation[0][0].shape
         self.size = (size[0], size[1], size[2])
 
         minicnn.manual_seed(settings.seed)
-        model = self.new_model().to(device)
+        model = self.new_model()
+        require_answers(model, self.size, len(self.classes))
+        model = model.to(device)
         self.train_loader = DataLoader(
             part, batch_size=settings.batch_size, shuffle=True, num_workers=self.workers
         )
@@ -176,7 +182,7 @@ class Job:
         done = plural(len(self.history), "epoch")
         click.echo(f"\nStopped by Ctrl-C after {done}; what was learned is saved.")
         list_files(out)
-        facts(go_on=f"minicnn train --resume {out}")
+        facts(go_on=f"minicnn train --resume {quoted(out)}")
 
     def conclude(self, out: Path, *, pictures: bool) -> None:
         """How good it is, what was written, what can be done with it."""
@@ -205,8 +211,8 @@ class Job:
         parts = self.train_loader.dataset, self.validation, self.test
         sources.say_skipped(sources.skipped(*parts), self.settings.data)
         list_files(out)
-        facts(next=f"minicnn evaluate {out}")
-        click.echo(f"{'':<10}minicnn predict --run {out} IMAGE...")
+        facts(next=f"minicnn evaluate {quoted(out)}")
+        click.echo(f"{'':<10}minicnn predict --run {quoted(out)} IMAGE...")
 
 
 def fitting(images: int, size: int) -> str:

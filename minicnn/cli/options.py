@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -116,6 +117,20 @@ def given(name: str) -> bool:
     """Whether the user wrote this option, as opposed to its default."""
     source = click.get_current_context().get_parameter_source(name)
     return source == click.core.ParameterSource.COMMANDLINE
+
+
+def quoted(path: object) -> str:
+    """A path or name as a shell takes it: in quotes, if it has spaces or such."""
+    return shlex.quote(str(path))
+
+
+class Folder(click.Path):
+    """A folder's path; an empty one, of a variable that is not set, is not the working folder."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if value == "":
+            self.fail("the folder's name is empty", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class Finite(click.FloatRange):

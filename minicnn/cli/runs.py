@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn import data, io, models, optim
+from minicnn.cli.options import quoted
 from minicnn.cli.sources import Source, has_damaged, is_there
 from minicnn.errors import ArgumentError, CheckpointError, DataError
 from minicnn.training.checkpoints import BEST, LAST
@@ -188,9 +189,10 @@ def claim_folder(name: str) -> Path:
     raise AssertionError
 
 
-def newest_run() -> Path:
-    """The folder in `runs` whose checkpoint was written last."""
+def newest_run(prefer: str) -> Path:
+    """The folder in `runs` whose checkpoint was written last, of those with the file `prefer`."""
     found = [path for path in RUNS.glob(f"*/{LAST}") if path.is_file()]
+    found = [path for path in found if path.with_name(prefer).is_file()] or found
     if not found:
         raise ArgumentError(
             f"no run in the folder {RUNS.absolute()}. Name a run's folder or a checkpoint, "
@@ -201,7 +203,7 @@ def newest_run() -> Path:
 
 def checkpoint_in(run: Path | None, prefer: str = BEST) -> Path:
     """The checkpoint that the user means: a file, or the best (or last) of a run's folder."""
-    place = newest_run() if run is None else run
+    place = newest_run(prefer) if run is None else run
     if not place.is_dir():
         return place  # if it is missing, reading it says so
     for name in (prefer, LAST, BEST):
@@ -265,7 +267,7 @@ def load_trained(run: Path | None) -> Trained:
     if header.get("epoch") == 0:
         raise CheckpointError(
             f"{path} is the start of a run without a finished epoch: its weights are untrained. "
-            f"Go on with it: minicnn train --resume {path.parent}"
+            f"Go on with it: minicnn train --resume {quoted(path.parent)}"
         )
     model = models.load(path)
     return Trained(path, model, header.get("config") or {}, header.get("epoch"))

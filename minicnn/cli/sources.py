@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 import numpy as np
 
 from minicnn import data, datasets, random, transforms
+from minicnn.cli.options import quoted
 from minicnn.cli.progress import facts
 from minicnn.data import Subset
 from minicnn.datasets.disk import megabytes
@@ -138,7 +138,7 @@ class Strict:
 
 def look_over(name: str) -> str:
     """The command that lists what cannot be decoded in the folder or published data."""
-    return f"minicnn data check {shlex.quote(name)}"
+    return f"minicnn data check {quoted(name)}"
 
 
 def is_there(name: str) -> bool:
@@ -159,6 +159,8 @@ def fetched(name: str) -> Path:
 
 def settled_name(name: str) -> str:
     """The name under which a run remembers its data: published data's own, in whatever spelling."""
+    if not name:
+        raise ArgumentError("--data is empty. Name data or a folder, or leave --data out.")
     return name if Path(name).is_dir() else published_as(name) or name
 
 

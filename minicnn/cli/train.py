@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from minicnn.cli import runs
 from minicnn.cli.job import WRITTEN, Job
 from minicnn.cli.options import (
     Finite,
+    Folder,
     Page,
     compute_with,
     computing,
@@ -21,6 +21,7 @@ from minicnn.cli.options import (
     given,
     on_device,
     option,
+    quoted,
 )
 from minicnn.cli.runs import Settings
 from minicnn.cli.sources import has_damaged, is_there, settled_name
@@ -130,7 +131,7 @@ FIXED = [field.name for field in fields(Settings) if field.name != "epochs"]
 @on_device
 @option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Folder(path_type=Path),
     metavar="FOLDER",
     section="Where it is kept",
     help="The run's folder.",
@@ -228,7 +229,7 @@ def resumed_settings(checkpoint: Path, options: dict[str, Any]) -> Settings:
     if checkpoint.name == BEST and header.get("kind") != "checkpoint":
         raise ArgumentError(
             f"{checkpoint} holds the best epoch's weights alone. Go on after the last epoch: "
-            f"minicnn train --resume {shlex.quote(str(checkpoint.parent))}"
+            f"minicnn train --resume {quoted(checkpoint.parent)}"
         )
     settings = runs.settings_of(checkpoint, header.get("config") or {})
     if options["data"] is not None and not is_there(settings.data):  # the folder was moved
@@ -267,13 +268,13 @@ def refuse_to_lose(out: Path, checkpoint: Path | None) -> None:
         # last alone is a start without an epoch: the best is written before it
         if any((out / name).exists() for name in (BEST, INTERRUPTED)):
             raise ArgumentError(
-                f"{out} holds a run already. Go on with it (--resume {out}), replace it "
+                f"{out} holds a run already. Go on with it (--resume {quoted(out)}), replace it "
                 "(--overwrite), or choose another folder (--out)."
             )
     elif checkpoint.name != LAST and (out / LAST).exists():
         raise ArgumentError(
             f"going on from {checkpoint} would replace {out / LAST}. Choose another folder "
-            f"(--out), or say --overwrite; to go on after the last epoch: --resume {out}"
+            f"(--out), or say --overwrite; to go on after the last epoch: --resume {quoted(out)}"
         )
 
 

@@ -41,6 +41,6 @@ def test_parts_of_parts_have_the_labels_of_their_samples(build):
 def test_threads_read_what_does_not_lie_in_memory(monkeypatch, how, asked, workers):
     pet_images(Path("pets"), 2)
     monkeypatch.setattr("minicnn.cli.job.threads.get_num_threads", lambda: 2)
-    settings = Settings(model="fcnet", **how)
+    settings = Settings(model="cat_dog_cnn_1_1", **how)
     job = Job(settings, asked)
     assert (job.workers, job.train_loader.num_workers) == (workers, workers)
