@@ -86,6 +86,8 @@ def command(
         raise ArgumentError(
             f"--split {split}: {source.name} has no such part. Use train or validation."
         )
+    for images in parts.values():
+        require_classes(trained, images)
     facts(
         model=f"{trained.model.recipe['name']} from {trained.path}"
         + (f", epoch {trained.epoch}" if trained.epoch is not None else ""),
@@ -94,7 +96,6 @@ def command(
     click.echo(f"\n{'':<12}{'images':>8}{'right':>8}{'accuracy':>10}{'loss':>9}")
     skipped: dict[str, str] = {}
     for part, images in parts.items():
-        require_classes(trained, images)
         losses, guessed = answers(trained.model, images, batch_size)
         own = sources.own_pictures(images)  # a stand-in would be counted twice
         labels, guessed = sources.labels_of(images)[own], guessed[own]

@@ -35,7 +35,7 @@ from minicnn.cli.options import ImageSize, Page, option
 )
 @option(
     "--batch-size",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=10**6),
     default=1,
     metavar="N",
     section="Of what size",
