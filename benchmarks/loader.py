@@ -5,9 +5,10 @@
 
 JPEGs of 200×150, cut from the shipped photograph, are decoded and resized to 224×224, all of them
 in each turn: by bare Pillow in a ThreadPoolExecutor (open, convert to RGB, resize; the result is
-thrown away), then by the loader (ImageFolder, Resize, ToTensor, batches of 128) with as many
-threads. The loader does more, as it makes float32 batches. The figure is the median of the
-turns' ratios; memory is what the process holds after each turn.
+thrown away), then by the loader (ImageFolder, batches of 128) with as many threads, twice: the
+pixels as they are (Resize, PILToTensor), and as float32 between 0 and 1 (Resize, ToTensor). The
+loader does more, as it makes batches. The figures are medians of the turns' ratios; memory is what
+the process holds after each turn.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from minicnn.bench.machine import machine
 
 HERE = Path(__file__).resolve().parent
 SIDE, BATCH = 224, 128
+LAST = {"pixels": transforms.PILToTensor(), "float32": transforms.ToTensor()}
 GROUP = 32  # files that a thread of the pool takes at once, so that handing them out costs nothing
 
 
@@ -81,21 +83,33 @@ def megabytes() -> float | None:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def measure(folder: datasets.ImageFolder, pairs: int, threads: int) -> dict:
-    rows, n = [], len(folder)
-    paths = [path for path, _ in folder.samples]
-    for pair in range(-1, pairs):  # the first warms up
-        times = [seconds(bare, paths, threads), seconds(through_loader, folder, threads)]
-        if pair >= 0:
-            rows.append((*times, megabytes()))
-            print(f"bare {times[0]:.2f} s, loader {times[1]:.2f} s, {rows[-1][2]} MB", flush=True)
-    slow, fast = (np.array([row[i] for row in rows]) for i in (1, 0))
+def measure(root: str, turns: int, threads: int) -> dict:
+    folders = {
+        name: datasets.ImageFolder(
+            root, transform=transforms.Compose([transforms.Resize((SIDE, SIDE)), last])
+        )
+        for name, last in LAST.items()
+    }
+    paths = [path for path, _ in folders["pixels"].samples]
+    rows: list[dict[str, float]] = []
+    held: list[float | None] = []
+    for turn in range(-1, turns):  # the first warms up
+        row = {"bare": seconds(bare, paths, threads)}
+        row |= {name: seconds(through_loader, f, threads) for name, f in folders.items()}
+        if turn >= 0:
+            rows.append(row)
+            held.append(megabytes())
+            print(*(f"{name} {s:.2f} s," for name, s in row.items()), held[-1], "MB", flush=True)
+    times = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     return {
-        "bare Pillow, files/s": [round(q) for q in quartiles(n / fast)],
-        "loader, files/s": [round(q) for q in quartiles(n / slow)],
-        "loader over bare Pillow": [round(q, 3) for q in quartiles(fast / slow)],
-        "pairs": len(rows),
-        "resident MB after each turn": [row[2] and round(row[2]) for row in rows],
+        "files/s": {
+            name: [round(q) for q in quartiles(len(paths) / s)] for name, s in times.items()
+        },
+        "loader over bare Pillow": {
+            name: [round(q, 3) for q in quartiles(times["bare"] / times[name])] for name in LAST
+        },
+        "turns": len(rows),
+        "resident MB after each turn": [mb and round(mb) for mb in held],
         "peak resident MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
     }
 
@@ -103,17 +117,15 @@ def measure(folder: datasets.ImageFolder, pairs: int, threads: int) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--count", type=int, default=20_000, help="how many JPEGs")
-    parser.add_argument("--pairs", type=int, default=7, help="turns of each")
+    parser.add_argument("--turns", type=int, default=7, help="of each")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "loader.json")
     arguments = parser.parse_args()
 
-    steps = transforms.Compose([transforms.Resize((SIDE, SIDE)), transforms.ToTensor()])
     with tempfile.TemporaryDirectory() as root:
         make_pictures(Path(root), arguments.count)
-        folder = datasets.ImageFolder(root, transform=steps)
         load_before = os.getloadavg()
-        found = measure(folder, arguments.pairs, arguments.threads)
+        found = measure(root, arguments.turns, arguments.threads)
     result = {
         "command": "python benchmarks/" + " ".join([Path(__file__).name, *sys.argv[1:]]),
         "what": f"{arguments.count} JPEGs of 200×150 to {SIDE}×{SIDE}, {arguments.threads} threads "

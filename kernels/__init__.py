@@ -152,7 +152,7 @@ def backend_of(x: Array) -> Backend:
     The rungs "loops" and "numba" reach the CPU's memory only, and "cupy" the GPU's: for an array of
     the other memory "cupy" stands in for them, and "numba" for it.
     """
-    if on_gpu(x):
+    if type(x) is not numpy.ndarray and on_gpu(x):
         chosen = current_backend()
         return _rung("cupy") if chosen.name in _CPU_ONLY else chosen
     return backend_on_cpu()
@@ -190,6 +190,8 @@ def _resolve(backend: object) -> Backend:
 
 
 def _rung(name: str) -> Backend:
+    if name in _rungs:
+        return _rungs[name]
     if name not in _RUNGS:
         raise ArgumentError(f"unknown backend {name!r}. Use one of: {', '.join(_RUNGS)}.")
     if name == "cupy" and why_no_gpu():

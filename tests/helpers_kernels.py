@@ -105,7 +105,8 @@ class Strict:
                 assert r.dtype in (named or [arrays[0].dtype, np.int32]), name
                 assert not any(_overlap(r, a) for a in arrays), name
             if "out" in inspect.signature(kernel).parameters:
-                out = namespace(result).full_like(result, np.nan)
+                unset = np.nan if "float" in str(result.dtype) else 77
+                out = namespace(result).full_like(result, unset)
                 assert kernel(*args, out=out) is out, name
                 np.testing.assert_array_equal(here(out), here(result), f"{name} with out")
             return result

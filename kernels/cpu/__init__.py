@@ -42,7 +42,7 @@ from .conv import (
 )
 from .dropout import dropout, philox
 from .gather import gather2d, gather2d_grad
-from .image import unit_planes
+from .image import byte_planes, unit_planes
 from .linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
 from .norm import batch_moments, batch_norm, batch_norm_input_grad, batch_norm_weight_grad
@@ -65,6 +65,7 @@ __all__ = [
     "batch_norm_weight_grad",
     "bilinear2d",
     "bilinear2d_grad",
+    "byte_planes",
     "cache_dir",
     "cache_state",
     "conv2d",
@@ -127,6 +128,7 @@ def warm(dtype: Any = np.float32) -> None:
     picks, between = np.arange(4, dtype=np.int32), np.arange(4, dtype=dtype)
     for bytes_a_pixel in (3, 4):
         unit_planes(np.zeros((2, 2, bytes_a_pixel), np.uint8), 3, dtype)
+        byte_planes(np.zeros((2, 2, bytes_a_pixel), np.uint8), 3)
     gather2d_grad(gather2d(x, picks, picks, 0), picks, picks, x.shape)
     bilinear2d_grad(bilinear2d(x, between, between), between, between, x.shape)
     pooled, places = max_pool2d(x, (2, 2), (2, 2), (0, 0), pair, False)

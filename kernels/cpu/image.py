@@ -1,4 +1,4 @@
-"""Decoded photographs as planes of floats, in one pass over the pixels.
+"""Decoded photographs as planes of floats or bytes, in one pass over the pixels.
 
 A photograph of 224 x 224 is 0.2 MB of bytes that become 0.6 MB of floats. NumPy converts and
 divides in passes of their own, one plane after the other: 44 microseconds. Pixels of four bytes, as
@@ -10,6 +10,9 @@ so x / 255 is found in three multiplications instead,
 
 where the second term is what the first lacks: for the bytes 0 to 255 that is the quotient, to the
 bit, in float32 and float64. It takes 10 microseconds, if the planes are in the cache.
+
+Planes of bytes are a quarter of that memory, for those who make floats of a whole batch later: they
+take 5 microseconds, where NumPy's copy with strides takes 43.
 
 It runs on the calling thread alone: a loader's threads each read a photograph of their own.
 """
@@ -29,14 +32,29 @@ def unit_planes(
     """y[c,h,w] = pixels[h,w,c] / 255 for the first `channels` of the bytes of each pixel."""
     H, W, B = pixels.shape
     y = np.empty((channels, H, W), dtype) if out is None else out
-    if pixels.flags.writeable:  # those of a file's bytes are not, so none are: one compiled version
-        pixels = pixels.view()
-        pixels.flags.writeable = False
     if B == 4:
-        _from_words(pixels.reshape(-1).view("<u4"), y.reshape(channels, H * W))
+        _from_words(_flat(pixels).view("<u4"), y.reshape(channels, H * W))
     else:
-        _from_bytes(pixels.reshape(-1), B, y.reshape(channels, H * W))
+        _from_bytes(_flat(pixels), B, y.reshape(channels, H * W))
     return y
+
+
+def byte_planes(pixels: np.ndarray, channels: int, *, out: np.ndarray | None = None) -> np.ndarray:
+    """y[c,h,w] = pixels[h,w,c] for the first `channels` of the bytes of each pixel."""
+    H, W, B = pixels.shape
+    y = np.empty((channels, H, W), np.uint8) if out is None else out
+    if B == 4:
+        _bytes_from_words(_flat(pixels).view("<u4"), y.reshape(channels, H * W))
+    else:
+        _bytes_from_bytes(_flat(pixels), B, y.reshape(channels, H * W))
+    return y
+
+
+def _flat(pixels: np.ndarray) -> np.ndarray:
+    """The bytes in a row, read only, as those of files are: so there is one compiled version."""
+    flat = pixels.reshape(-1).view()
+    flat.flags.writeable = False
+    return flat
 
 
 @serial
@@ -73,3 +91,30 @@ def _from_bytes(pixels, step, y):
         plane = y[c]
         for i in range(U(plane.size)):
             plane[i] = _unit(np.uint32(pixels[U(c) + i * U(step)]), plane)
+
+
+@jit
+def _bytes_from_words(words, y):
+    if y.shape[0] == 3:
+        _three_bytes(words, y[0], y[1], y[2])
+        return
+    for c in range(y.shape[0]):
+        plane = y[c]
+        for i in range(U(words.size)):
+            plane[i] = np.uint8(words[i] >> np.uint32(8 * c))
+
+
+@jit
+def _bytes_from_bytes(pixels, step, y):
+    for c in range(y.shape[0]):
+        plane = y[c]
+        for i in range(U(plane.size)):
+            plane[i] = pixels[U(c) + i * U(step)]
+
+
+@jit
+def _three_bytes(words, red, green, blue):
+    for i in range(U(words.size)):
+        red[i] = np.uint8(words[i])
+        green[i] = np.uint8(words[i] >> np.uint32(8))
+        blue[i] = np.uint8(words[i] >> np.uint32(16))

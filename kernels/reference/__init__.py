@@ -42,7 +42,7 @@ from .conv import (
 )
 from .dropout import dropout, philox
 from .gather import gather2d, gather2d_grad
-from .image import unit_planes
+from .image import byte_planes, unit_planes
 from .linear import linear, linear_bias_grad, linear_input_grad, linear_weight_grad
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
 from .norm import batch_moments, batch_norm, batch_norm_input_grad, batch_norm_weight_grad
@@ -65,6 +65,7 @@ __all__ = [
     "batch_norm_weight_grad",
     "bilinear2d",
     "bilinear2d_grad",
+    "byte_planes",
     "conv2d",
     "conv2d_bias_grad",
     "conv2d_input_grad",

@@ -29,12 +29,13 @@ def fetch_each(dataset: Any, indices: Sequence[Any]) -> list[Any]:
     if run is None:
         return [dataset[index] for index in indices]
     samples, slots = [], current_slots()
-    for place, index in enumerate(indices):
-        if run.stop.is_set():
-            raise Stopped
-        if slots is not None:
-            slots.start(place)
-        with reading(run, index):
+    with reading(run) as sample_is:
+        for place, index in enumerate(indices):
+            if run.stop.is_set():
+                raise Stopped
+            if slots is not None:
+                slots.start(place)
+            sample_is(index)
             samples.append(_read(dataset, index))
     return samples
 

@@ -61,7 +61,8 @@ class StreamReader(Reader):
             places = range(start := next(starts), start + self.size)
             with running(run, list(places)):
                 for place in places:
-                    with reading(run, place):
+                    with reading(run) as sample_is:
+                        sample_is(place)
                         sample = next(samples, END)
                     if sample is END:
                         break

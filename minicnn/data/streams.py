@@ -108,13 +108,13 @@ def running(run: Run, indices: Any) -> Iterator[None]:
 
 
 @contextmanager
-def reading(run: Run, index: Any) -> Iterator[None]:
-    """Inside, `sample_rng()` is the stream of this sample."""
-    token = _sample.set(_Lazy(run.sample_stream, index))
+def reading(run: Run) -> Iterator[Callable[[Any], object]]:
+    """Inside, `sample_rng()` is the stream of the sample whose index was said last."""
+    before = _sample.get()
     try:
-        yield
+        yield lambda index: _sample.set(_Lazy(run.sample_stream, index))
     finally:
-        _sample.reset(token)
+        _sample.set(before)
 
 
 @contextmanager

@@ -184,10 +184,25 @@ def _identify(file: Any) -> Any:
         return Image.open(file, formats=[name for name in OTHERS if name in Image.OPEN])
 
 
+def _jpeg(file: Any) -> Any:
+    """A JPEG's image, without the search for the format, an eighth of its Python; else None."""
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    start = file.read(3)
+    file.seek(0)
+    if start != b"\xff\xd8\xff":
+        return None
+    try:
+        return JpegImageFile(file)
+    except Exception:  # `_identify` will say what is wrong with it
+        file.seek(0)
+        return None
+
+
 def _decode(file: Any, path: Path) -> Any:
     from PIL import Image
 
-    image = _identify(file)
+    image = _jpeg(file) or _identify(file)
     limit, (width, height) = Image.MAX_IMAGE_PIXELS, image.size
     if limit is not None and width * height > limit:
         raise _too_many(path, f"{width}×{height} = {width * height:,}")

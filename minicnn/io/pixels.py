@@ -15,24 +15,13 @@ from typing import Any
 
 import numpy as np
 
+# struct ArrowArray { int64_t length, null_count, offset, n_buffers, n_children;
+#                     const void** buffers; struct ArrowArray** children; ... }
+_WORD = ctypes.sizeof(ctypes.c_void_p)
+_BUFFERS, _CHILDREN = 5 * 8, 5 * 8 + _WORD
+_NUMBERS = _WORD  # of buffers: the first says which entries are valid, the second holds the numbers
 
-class _ArrowArray(ctypes.Structure):
-    """One level of an array: colours are a list, of length 4, of bytes, which are its child."""
-
-
-_ArrowArray._fields_ = [
-    ("length", ctypes.c_int64),
-    ("null_count", ctypes.c_int64),
-    ("offset", ctypes.c_int64),
-    ("n_buffers", ctypes.c_int64),
-    ("n_children", ctypes.c_int64),
-    ("buffers", ctypes.POINTER(ctypes.c_void_p)),  # which entries are valid, then the numbers
-    ("children", ctypes.POINTER(ctypes.POINTER(_ArrowArray))),
-    ("dictionary", ctypes.c_void_p),
-    ("release", ctypes.c_void_p),
-    ("private_data", ctypes.c_void_p),
-]
-
+_word_at = ctypes.c_size_t.from_address
 _address_in = ctypes.pythonapi.PyCapsule_GetPointer
 _address_in.restype, _address_in.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
 
@@ -44,8 +33,9 @@ class _Lent:
 
     def __init__(self, capsule: Any, shape: tuple[int, ...]) -> None:
         self._capsule = capsule
-        array = _ArrowArray.from_address(_address_in(capsule, b"arrow_array"))
-        numbers = array.children[0].contents.buffers[1]
+        colours = _address_in(capsule, b"arrow_array")  # a list, of length 4, of its child's bytes
+        child = _word_at(_word_at(colours + _CHILDREN).value).value
+        numbers = _word_at(_word_at(child + _BUFFERS).value + _NUMBERS).value
         read_only = True
         self.__array_interface__ = {
             "shape": shape, "typestr": "|u1", "data": (numbers, read_only), "version": 3,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
@@ -114,16 +113,23 @@ def require_image(value: Any, op: str, or_what: str = "") -> Any:
     return value
 
 
-@contextmanager
-def on_pixels(op: str, image: Any) -> Iterator[None]:
+class on_pixels:
     """Inside, what Pillow cannot do to the image's kind of pixels is an error with a remedy."""
-    try:
-        yield
-    except (ValueError, NotImplementedError) as error:
-        raise ArgumentError(
-            f"{op}: Pillow cannot do this to an image of mode {image.mode} ({error}). "
-            "Convert it first, as with image.convert('RGB')."
-        ) from error
+
+    __slots__ = ("image", "op")
+
+    def __init__(self, op: str, image: Any) -> None:
+        self.op, self.image = op, image
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if isinstance(error, ValueError | NotImplementedError):
+            raise ArgumentError(
+                f"{self.op}: Pillow cannot do this to an image of mode {self.image.mode} "
+                f"({error}). Convert it first, as with image.convert('RGB')."
+            ) from error
 
 
 def by(image: Any) -> str:

@@ -58,6 +58,10 @@ class PILToTensor:
                 f"PILToTensor: expected a Pillow image, got {type(pic).__name__}. "
                 "Use ToTensor for arrays."
             )
+        if pic.mode == "RGB":
+            pixels = rgb_words(pic)
+            planes = sample_array((3, *pixels.shape[:2]), np.uint8)
+            return Tensor(backend_of(pixels).byte_planes(pixels, 3, out=planes))
         array = _pixels(pic, "PILToTensor")
         return Tensor(_channels_first(array, array.dtype))
 

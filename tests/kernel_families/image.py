@@ -1,4 +1,4 @@
-"""Photographs as planes of floats: generated and hard cases, and what torch computes from them."""
+"""Photographs as planes: generated and hard cases, and what torch computes from them."""
 
 from __future__ import annotations
 
@@ -31,3 +31,14 @@ class UnitPlanes(image.UnitPlanes):
         dtype = torch.from_numpy(arrays["like"]).dtype
         planes = torch.from_numpy(arrays["pixels"]).permute(2, 0, 1)[: case["channels"]]
         return {"y": planes.to(dtype).div(255).numpy()}
+
+
+class BytePlanes(image.BytePlanes):
+    """byte_planes: torch permutes."""
+
+    cases, hard = UnitPlanes.cases, UnitPlanes.hard
+
+    @staticmethod
+    def theirs(case: Case, **arrays: Any) -> Arrays:
+        planes = torch.from_numpy(arrays["pixels"]).permute(2, 0, 1)[: case["channels"]]
+        return {"y": planes.contiguous().numpy()}

@@ -1,4 +1,4 @@
-"""Photographs as planes of floats: cases, arrays and calls."""
+"""Photographs as planes: cases, arrays and calls."""
 
 from __future__ import annotations
 
@@ -51,6 +51,25 @@ class UnitPlanes:
             (right * 255 / 256,),
         )
         yield "The values are not divided by 255: they shall lie in [0, 1].", (right * 255,)
+        yield "The channels come in reverse order.", (right[::-1],)
+        crossed = np.reshape(right.transpose(1, 2, 0), right.shape)
+        yield "The result counts (h, w, c); the contract's counts (c, h, w).", (crossed,)
+
+
+class BytePlanes:
+    """byte_planes: the bytes of pixels, channel by channel."""
+
+    examples: ClassVar[dict[str, Case]] = UnitPlanes.examples
+    arrays = staticmethod(UnitPlanes.arrays)
+
+    @staticmethod
+    def ours(k: Any, case: Case, pixels: Any, like: Any) -> Arrays:
+        return {"y": k.byte_planes(pixels, case["channels"])}
+
+    @staticmethod
+    def mistakes(kernel: str, args: tuple) -> Iterator[Mistake]:
+        """Yield what often goes wrong here, each with what it would compute."""
+        right = reference.byte_planes(*args)
         yield "The channels come in reverse order.", (right[::-1],)
         crossed = np.reshape(right.transpose(1, 2, 0), right.shape)
         yield "The result counts (h, w, c); the contract's counts (c, h, w).", (crossed,)
