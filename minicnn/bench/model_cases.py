@@ -23,7 +23,7 @@ CAT_DOG, ALEXNET, FIRST = "cat/dog 1.3", "AlexNet", "cat/dog 1.3 grey"
 # name, arguments, image (C, H, W); FIRST is what the first command of the README trains
 MODELS: dict[str, tuple[str, dict[str, Any], Shape]] = {
     CAT_DOG: ("cat_dog_cnn_1_3", {"image_size": 160, "num_classes": CLASSES}, (3, 160, 160)),
-    ALEXNET: ("alexnet", {"classes": CLASSES}, (3, 224, 224)),
+    ALEXNET: ("alexnet", {"num_classes": CLASSES}, (3, 224, 224)),
     FIRST: (
         "cat_dog_cnn_1_3",
         {"in_channels": 1, "image_size": 28, "num_classes": CLASSES},
