@@ -129,6 +129,7 @@ def is_shortage(error: BaseException) -> bool:
 # -------------------------------------------------------------------------------------- decoding
 
 
+FIRST = 1 << 17  # bytes that are asked for before the size is: many a photograph has fewer
 SMALL = 1 << 22  # bytes: most photographs; read at once, which takes fewer calls of the system
 
 # Not to wait where a pipe has no writer. What the system lacks of these flags is not needed there.
@@ -139,7 +140,7 @@ def _opened(path: Path) -> io.BufferedIOBase:
     """The file, in memory if it is small; either never gives more than it has.
 
     Each call of the system lets another thread have Python's lock, which a loader's thread then
-    waits for: so there are four of them, open, fstat, read and close.
+    waits for: so there are three of them, open, read and close, or five for larger files.
     """
     try:
         file = os.open(path, _TO_READ)
@@ -147,10 +148,16 @@ def _opened(path: Path) -> io.BufferedIOBase:
         require_content(path)  # it knows what is wrong, if it is the folder's entry
         raise
     try:
+        content = os.read(file, FIRST)
+        if 0 < len(content) < FIRST:  # there is no more
+            return io.BytesIO(content)
         found = os.fstat(file)
         _require_bytes(path, found)
         if found.st_size <= SMALL:
-            return io.BytesIO(os.read(file, found.st_size))
+            return io.BytesIO(content + os.read(file, found.st_size - len(content)))
+    except OSError:  # a folder can be opened, but not read
+        require_content(path)
+        raise
     finally:
         os.close(file)
     return _File(path)
