@@ -129,6 +129,7 @@ def large(monkeypatch):
         opened.append(path)
         return real(path)
 
+    monkeypatch.setattr(image, "FIRST", 0)
     monkeypatch.setattr(image, "SMALL", -1)
     monkeypatch.setattr(image, "_File", noted)
     return opened
@@ -144,7 +145,8 @@ def test_a_few_mutated_files_read_as_large_ones_are(kind, tmp_path, large, monke
     for seed in range(QUICK):
         content = mutated(KINDS[kind], random.Random(f"{kind}{seed}"))
         found = []
-        for size in (-1, 2**22):
+        for first, size in ((0, -1), (100, 2**22), (2**17, 2**22)):
+            monkeypatch.setattr(image, "FIRST", first)
             monkeypatch.setattr(image, "SMALL", size)
             with quiet():
                 message = outcome(kind, tmp_path, content)
@@ -152,7 +154,7 @@ def test_a_few_mutated_files_read_as_large_ones_are(kind, tmp_path, large, monke
                 pixels = None if message else load_rgb(path).tobytes()
             assert pixels is None or len(large) - before == (size < 0)
             found.append((message, pixels))
-        assert found[0] == found[1], f"seed {seed} of {kind}"
+        assert found[0] == found[1] == found[2], f"seed {seed} of {kind}"
         taken += not message
     assert 0 < taken < QUICK
 
