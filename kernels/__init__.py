@@ -143,7 +143,8 @@ def namespace(x: Array) -> Any:
 
 def on_gpu(x: object) -> bool:
     """Return whether `x` is an array in a GPU's memory, CuPy's."""
-    return type(x).__module__.partition(".")[0] == "cupy"
+    kind = type(x)  # nearly always NumPy's, which the first question tells
+    return kind is not numpy.ndarray and kind.__module__.partition(".")[0] == "cupy"
 
 
 def backend_of(x: Array) -> Backend:
@@ -152,7 +153,7 @@ def backend_of(x: Array) -> Backend:
     The rungs "loops" and "numba" reach the CPU's memory only, and "cupy" the GPU's: for an array of
     the other memory "cupy" stands in for them, and "numba" for it.
     """
-    if type(x) is not numpy.ndarray and on_gpu(x):
+    if on_gpu(x):
         chosen = current_backend()
         return _rung("cupy") if chosen.name in _CPU_ONLY else chosen
     return backend_on_cpu()

@@ -106,9 +106,7 @@ def chosen_device(where: Any) -> device:
 
 def device_of(array: Array) -> device:
     """Where the memory of an array is."""
-    if type(array) is np.ndarray or not on_gpu(array):
-        return CPU
-    return device("cuda", array.device.id)
+    return device("cuda", array.device.id) if on_gpu(array) else CPU
 
 
 def to_device(array: Array, where: Any) -> Array:
@@ -155,7 +153,7 @@ def common_device(op: str, **arrays: Array | None) -> device:
 
 def computing_on(array: Array) -> AbstractContextManager[Any]:
     """A block in which new arrays lie, and kernels run, where `array` is."""
-    return _HERE if type(array) is np.ndarray or not on_gpu(array) else array.device
+    return array.device if on_gpu(array) else _HERE
 
 
 def cupy_library() -> Any:
