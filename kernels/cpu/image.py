@@ -93,6 +93,9 @@ def _from_bytes(pixels, step, y):
             plane[i] = _unit(np.uint32(pixels[U(c) + i * U(step)]), plane)
 
 
+# @jit, not @serial: these keep Python's lock, as within 5 microseconds nobody is waited for.
+
+
 @jit
 def _bytes_from_words(words, y):
     if y.shape[0] == 3:

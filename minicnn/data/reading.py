@@ -60,13 +60,13 @@ class StreamReader(Reader):
             found: list[Any] = []
             places = range(start := next(starts), start + self.size)
             with running(run, list(places)):
-                for place in places:
-                    with reading(run) as sample_is:
+                with reading(run) as sample_is:
+                    for place in places:
                         sample_is(place)
                         sample = next(samples, END)
-                    if sample is END:
-                        break
-                    found.append(sample)
+                        if sample is END:
+                            break
+                        found.append(sample)
                 if not found or (self.drop_last and len(found) < self.size):
                     return END
                 return self._collate(found, places[: len(found)])
