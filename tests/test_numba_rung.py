@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 
 from minicnn.errors import ArgumentError
-from minicnn.kernels import cpu, threads
+from minicnn.kernels import cpu, paths, threads
 from minicnn.kernels.cpu import (
     _flat,
     _paths,
     _pointwise,
+    _rows,
     _runs,
     _tiled,
     _winograd,
@@ -22,6 +23,7 @@ from minicnn.kernels.cpu import (
     pool,
 )
 from minicnn.kernels.cpu.dropout import _words
+from minicnn.kernels.shapes import conv2d_output_size
 
 WHEN_STARTED = frozenset(os.environ)
 TOLERANCE = {np.float32: 1e-4, np.float64: 1e-10}
@@ -42,6 +44,21 @@ GEOMETRIES = {
     "groups of odd size": (2, 9, 12, 11, 15, 3, 3, (1, 2), (1, 1), (2, 1), 3),
     "pointwise": (2, 17, 10, 10, 13, 1, 1, (1, 1), (0, 0), (1, 1), 1),
     "strided pointwise": (2, 6, 11, 10, 5, 1, 1, (2, 2), (0, 0), (1, 1), 1),
+    "first layer": (3, 3, 50, 83, 20, 3, 3, (1, 1), (0, 0), (1, 1), 1),
+    "first layer, rows of 4 vectors and one number": (
+        2,
+        3,
+        20,
+        65,
+        9,
+        5,
+        3,
+        (2, 1),
+        (1, 1),
+        (1, 1),
+        1,
+    ),
+    "padding beyond what the gradient needs": (2, 3, 12, 20, 8, 3, 3, (1, 1), (4, 3), (1, 1), 1),
 }
 
 
@@ -58,8 +75,8 @@ def assert_close(got, want, dtype):
 def test_convolution_and_its_gradients_agree_with_torch(geometry, dtype, path, monkeypatch):
     """Each path is forced, whatever the shapes would choose."""
     taken = set()
-    modules = {"runs": _runs, "tiles": _tiled, "pointwise": _pointwise, "winograd": _winograd}
-    for name, module in modules.items():
+    modules = (_runs, _tiled, _rows, _pointwise, _winograd)
+    for name, module in zip(_paths.PATHS, modules, strict=True):
         for function in ("correlate", "input_grad", "weight_grad"):
             if real := getattr(module, function, None):
                 monkeypatch.setattr(module, function, _noted(taken, name, real))
@@ -82,7 +99,8 @@ def test_convolution_and_its_gradients_agree_with_torch(geometry, dtype, path, m
     is_winograd = (R, S) == (3, 3) and stride == dilation == (1, 1) and groups == 1
     computes = {"pointwise": is_product, "winograd": is_winograd}.get(path, True)
     assert (path in taken) == computes
-    assert taken == {path} or not computes or path == "winograd"  # weights have other paths
+    if computes and path != "winograd":  # whose gradient of the weights is another path's
+        assert taken == {path} or (path == "rows" and stride != (1, 1))  # as that of the input
 
 
 def _noted(taken, name, function):
@@ -108,6 +126,31 @@ def test_few_filters_are_shifted_runs_and_many_are_tiles(taps, filters, path):
     assert _paths.choose(taps, filters, 4) == path
 
 
+@pytest.mark.parametrize(
+    ("shape", "grad_of", "path"),
+    [
+        ((3, 32, 160, 3, 1, 0), "", "rows"),
+        ((3, 32, 160, 3, 1, 0), "weight", "rows"),
+        ((3, 64, 224, 3, 1, 1), "", "rows"),  # VGG
+        ((3, 32, 224, 3, 2, 1), "", "rows"),  # MobileNet
+        ((3, 32, 224, 3, 2, 1), "input", "runs"),  # 3 filters, and a stride to go back
+        ((64, 3, 128, 3, 1, 1), "input", "rows"),  # 3 channels to 64: a first layer, backwards
+        ((3, 64, 224, 11, 4, 2), "", "tiles"),  # AlexNet: 55 columns would be 64, 363 taps
+        ((3, 64, 224, 11, 4, 2), "weight", "tiles"),
+        ((16, 32, 6, 5, 1, 0), "", "tiles"),  # rows of 2 numbers
+    ],
+)  # fmt: skip
+def test_first_layers_are_rows(shape, grad_of, path):
+    C, K, side, kernel, stride, padding = shape
+    geometry = (stride, stride), (padding, padding), (1, 1), 1
+    w_shape, size = (K, C, kernel, kernel), (side, side)
+    if grad_of != "input":
+        size = conv2d_output_size(size, w_shape[2:], *geometry[:3])
+    with paths.listening() as taken:
+        conv._path(w_shape, geometry, 4, size, grad_of)
+    assert taken == [path]
+
+
 def test_kernels_of_one_pixel_are_products():
     assert _paths.choose(64, 64, 4, is_product=True) == "pointwise"
     assert _paths.choose(1, 1, 4, is_product=True) == "runs"  # a factor for each channel
@@ -125,8 +168,9 @@ def test_a_path_can_be_forced(monkeypatch):
         _paths.choose(9, 1, 4)
 
 
-@pytest.mark.parametrize("shape", [(5, 64, 9, 7), (11, 70, 5, 6)])
-def test_deep_layers_have_the_same_bits_at_any_number_of_threads(shape):
+@pytest.mark.parametrize("path", [None, *_paths.PATHS])
+@pytest.mark.parametrize("shape", [(5, 64, 9, 7), (11, 70, 5, 6), (7, 3, 40, 52)])
+def test_the_bits_are_the_same_at_any_number_of_threads(shape, path):
     rng = np.random.default_rng(0)
     x = rng.standard_normal(shape).astype(np.float32)
     w = rng.standard_normal((66, shape[1], 3, 3)).astype(np.float32)
@@ -135,9 +179,10 @@ def test_deep_layers_have_the_same_bits_at_any_number_of_threads(shape):
     try:
         for count in (1, 2):
             threads.set_num_threads(count)
-            y = cpu.conv2d(x, w, None, *settings)
-            dx = cpu.conv2d_input_grad(y, w, x.shape, *settings)
-            found.append((y, dx, cpu.conv2d_weight_grad(y, x, w.shape, *settings)))
+            with _paths.forced(path):
+                y = cpu.conv2d(x, w, None, *settings)
+                dx = cpu.conv2d_input_grad(y, w, x.shape, *settings)
+                found.append((y, dx, cpu.conv2d_weight_grad(y, x, w.shape, *settings)))
     finally:
         threads.set_num_threads(before)
     for one, two in zip(*found, strict=True):
@@ -164,33 +209,58 @@ def test_the_geometries_take_the_paths_that_they_are_named_for():
     assert plan("AlexNet's first layer", transposed=True)[0].phases == 16
 
 
-def test_a_nan_or_infinity_reaches_exactly_the_outputs_that_its_pixel_has():
+@pytest.mark.parametrize("path", [None, *_paths.PATHS])
+def test_a_nan_or_infinity_reaches_exactly_the_outputs_that_its_pixel_has(path):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 3, 20, 17)).astype(np.float32)
     x[0, 1, 0, 16], x[1, 2, 19, 0], x[1, 0, 7, 7] = np.nan, np.inf, -np.inf
     w = rng.standard_normal((5, 3, 3, 3)).astype(np.float32)
-    got = cpu.conv2d(x, w, None, (1, 1), (1, 1), (1, 1), 1)
+    with _paths.forced(path):
+        got = cpu.conv2d(x, w, None, (1, 1), (1, 1), (1, 1), 1)
     want = F.conv2d(torch.tensor(x), torch.tensor(w), padding=1).numpy()
     np.testing.assert_array_equal(np.isfinite(got), np.isfinite(want))
     np.testing.assert_array_equal(got[~np.isfinite(got)], want[~np.isfinite(want)])
 
 
+@pytest.mark.parametrize("path", ["rows", "tiles"])  # `runs` says that it multiplies by zeros
+@pytest.mark.parametrize("stride", [1, 2])
+def test_an_infinite_pixel_reaches_the_weights_that_met_it(stride, path):
+    rng = np.random.default_rng(0)
+    x = torch.tensor(rng.standard_normal((2, 3, 11, 21)).astype(np.float32))
+    x[0, 0, 0, 0], x[1, 1, 10, 20], x[1, 2, 3, 20] = np.inf, np.nan, -np.inf
+    w = torch.zeros((5, 3, 3, 3), requires_grad=True)
+    y = F.conv2d(x, w, stride=stride)
+    dy = torch.tensor(rng.standard_normal(y.shape).astype(np.float32))
+    (want,) = torch.autograd.grad(y, w, dy)
+    with _paths.forced(path):
+        got = cpu.conv2d_weight_grad(
+            dy.numpy(), x.numpy(), (5, 3, 3, 3), (stride, stride), (0, 0), (1, 1), 1
+        )
+    finite = np.isfinite(want.numpy())
+    assert 0 < finite.sum() < finite.size
+    np.testing.assert_array_equal(np.isfinite(got), finite)
+    np.testing.assert_array_equal(got[~finite], want.numpy()[~finite])
+
+
+@pytest.mark.parametrize("path", [None, *_paths.PATHS])
 @pytest.mark.parametrize("shape", [(9, 4, 11, 13), (40, 3, 5, 6), (3, 6, 90, 80)])
-def test_an_image_gets_the_same_bits_alone_and_in_a_batch(shape):
+def test_an_image_gets_the_same_bits_alone_and_in_a_batch(shape, path):
     rng = np.random.default_rng(0)
     x = rng.standard_normal(shape).astype(np.float32)
     w = rng.standard_normal((7, shape[1], 3, 3)).astype(np.float32)
     settings = ((1, 1), (1, 1), (1, 1), 1)
-    y = cpu.conv2d(x, w, None, *settings)
-    dx = cpu.conv2d_input_grad(y, w, x.shape, *settings)
-    for n in range(0, shape[0], 3):
-        one = cpu.conv2d(x[n : n + 1], w, None, *settings)
-        np.testing.assert_array_equal(one, y[n : n + 1])
-        back = cpu.conv2d_input_grad(one, w, x[n : n + 1].shape, *settings)
-        np.testing.assert_array_equal(back, dx[n : n + 1])
+    with _paths.forced(path):
+        y = cpu.conv2d(x, w, None, *settings)
+        dx = cpu.conv2d_input_grad(y, w, x.shape, *settings)
+        for n in range(0, shape[0], 3):
+            one = cpu.conv2d(x[n : n + 1], w, None, *settings)
+            np.testing.assert_array_equal(one, y[n : n + 1])
+            back = cpu.conv2d_input_grad(one, w, x[n : n + 1].shape, *settings)
+            np.testing.assert_array_equal(back, dx[n : n + 1])
 
 
-def test_scratch_memory_need_not_be_zero(monkeypatch):
+@pytest.mark.parametrize("path", [None, *_paths.PATHS])
+def test_scratch_memory_need_not_be_zero(path, monkeypatch):
     """Recycled scratch holds old numbers: with NaN in all of it, nothing may leak into a result."""
 
     def dirty(shape, dtype):
@@ -203,14 +273,15 @@ def test_scratch_memory_need_not_be_zero(monkeypatch):
         x = rng.standard_normal((N, C, H, W)).astype(np.float32)
         w = rng.standard_normal((K, C // groups, R, S)).astype(np.float32)
         settings = (stride, padding, dilation, groups)
-        with monkeypatch.context() as patch:
-            patch.setattr(conv.buffers, "empty", dirty)
-            y = cpu.conv2d(x, w, None, *settings)
-            dx = cpu.conv2d_input_grad(y, w, x.shape, *settings)
-            dw = cpu.conv2d_weight_grad(y, x, w.shape, *settings)
-        np.testing.assert_array_equal(y, cpu.conv2d(x, w, None, *settings))
-        np.testing.assert_array_equal(dx, cpu.conv2d_input_grad(y, w, x.shape, *settings))
-        np.testing.assert_array_equal(dw, cpu.conv2d_weight_grad(y, x, w.shape, *settings))
+        with _paths.forced(path):
+            with monkeypatch.context() as patch:
+                patch.setattr(conv.buffers, "empty", dirty)
+                y = cpu.conv2d(x, w, None, *settings)
+                dx = cpu.conv2d_input_grad(y, w, x.shape, *settings)
+                dw = cpu.conv2d_weight_grad(y, x, w.shape, *settings)
+            np.testing.assert_array_equal(y, cpu.conv2d(x, w, None, *settings))
+            np.testing.assert_array_equal(dx, cpu.conv2d_input_grad(y, w, x.shape, *settings))
+            np.testing.assert_array_equal(dw, cpu.conv2d_weight_grad(y, x, w.shape, *settings))
 
 
 @pytest.mark.parametrize(
@@ -248,8 +319,9 @@ def test_read_only_inputs_are_taken_and_compile_nothing_new():
     w = np.ones((4, 3, 3, 3), np.float32)
     settings = ((1, 1), (0, 0), (1, 1), 1)
     want = cpu.conv2d(x, w, None, *settings)
-    compiled = _runs._add_shifted.compiled
+    compiled = _rows._sum_taps.compiled
     before = len(compiled.signatures)
+    assert before > 0
     for array in (x, w):
         array.flags.writeable = False
     np.testing.assert_array_equal(cpu.conv2d(x, w, None, *settings), want)
@@ -271,7 +343,7 @@ def test_the_users_own_numba_settings_stand():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_warm_compiles_what_training_needs(dtype):
     cpu.warm(dtype)
-    kernels = (_runs._add_shifted, _runs._sum_products, pool._max_pool, optim._adam)
+    kernels = (_rows._sum_taps, _rows._sum_pixels, pool._max_pool, optim._adam)
     before = [len(k.compiled.signatures) for k in kernels]
     rng = np.random.default_rng(0)
     x = rng.standard_normal((8, 3, 30, 30)).astype(dtype)

@@ -161,15 +161,16 @@ for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-12)):
         y.backward(dy)
         w, b = conv.weight.detach().numpy(), conv.bias.detach().numpy()
         how = conv.stride, conv.padding, (1, 1), groups
-        with cpu.forced("tiles"):
-            ours = (
-                cpu.conv2d(x.detach().numpy(), w, b, *how),
-                cpu.conv2d_input_grad(dy.numpy(), w, tuple(x.shape), *how),
-                cpu.conv2d_weight_grad(dy.numpy(), x.detach().numpy(), w.shape, *how),
-            )
-        for a, t in zip(ours, (y, x.grad, conv.weight.grad)):
-            t = t.detach().numpy()
-            assert np.abs(a - t).max() <= tolerance * np.abs(t).max()
+        for path in ("tiles", "rows", "winograd"):
+            with cpu.forced(path):
+                ours = (
+                    cpu.conv2d(x.detach().numpy(), w, b, *how),
+                    cpu.conv2d_input_grad(dy.numpy(), w, tuple(x.shape), *how),
+                    cpu.conv2d_weight_grad(dy.numpy(), x.detach().numpy(), w.shape, *how),
+                )
+            for a, t in zip(ours, (y, x.grad, conv.weight.grad)):
+                t = t.detach().numpy()
+                assert np.abs(a - t).max() <= tolerance * np.abs(t).max(), path
 print("checked")
 """
 

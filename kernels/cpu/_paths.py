@@ -2,25 +2,33 @@
 
 The model counts what a number of the result takes, in multiply-adds of whole vectors:
 
-    tiles    (taps + 12) / 0.95 * filters rounded up to whole vectors / filters
-    runs     1.35 * taps + 11
+    runs     1.35 * taps + 30
+    tiles    (taps + 30) / 0.95 * K' / K
+    rows     (taps + 12) * K' / K * Q' / Q + 20 * copied
     winograd 1.1 / 0.95 * (values * ((C + 20) * K' + 15 * C') + once) / (P * Q * K)
 
 where taps is what one number sums up, C/groups*R*S forward and K/groups*R*S/stride² for the input
-gradient; tiles of a weight gradient have taps rounded up to whole rows. K' and C' are filters and
-channels rounded up to whole vectors, `values` the numbers that Winograd's tiles of one image and
-channel become, what they have beyond the image included; `once` is the transform of the weights,
-shared by 8 images. It does not ask how many there are, for an image has to give the same bits alone
-and in a batch. Winograd's path rounds more, so it must be better by a tenth; it computes 3 x 3
-kernels of stride 1, unless forced only in float32. On 18 layers and their input gradients, 16 to
-512 channels, with 1, 8 and 32 images, it was never slower than the others where it is chosen. The
-most is left out at 512 x 512 channels on 7 x 7 or 4 x 4 pixels: 1.4 to 1.8 times the speed of
-`tiles` for 32 images, but half of it for one.
+gradient, and what stands beside them is storing the result, turned round in `tiles`. Weight
+gradients have taps rounded up to whole rows of tiles; in `rows` these are added to sums in memory
+once for the vectors of a task, so there it is
 
-The constants were fitted to 32 layers, and to these, on a core of an AMD EPYC of the
-fourth generation with AVX-512. Kernels of 1 x 1 are `pointwise`.
+    rows     1.03 * taps * (1 + 35 / vectors) * K' / K * Q' / Q + 33 * copied
 
-MINICNN_CONV=runs, tiles, pointwise or winograd, or `forced` around the calls, take that path
+K', Q' and C' are filters, columns and channels rounded up to whole tiles, `copied` the source's
+numbers that are copied for one of the result, `values` the numbers that Winograd's tiles of one
+image and channel become, what they have beyond the image included; `once` is the transform of the
+weights, shared by 8 images. The model does not ask how many images there are, for one has to give
+the same bits alone and in a batch. Winograd's path rounds more, so it must be better by a tenth; it
+computes 3 x 3 kernels of stride 1, unless forced only in float32. On 18 layers and their input
+gradients, 16 to 512 channels, with 1, 8 and 32 images, it was never slower than the others where it
+is chosen. The most is left out at 512 x 512 channels on 7 x 7 or 4 x 4 pixels: 1.4 to 1.8 times the
+speed of `tiles` for 32 images, but half of it for one.
+
+The constants were fitted to some 60 layers and their gradients, on an AMD EPYC of the fourth
+generation with AVX-512: on 29 of few channels, the path chosen took 1.02 times as long as the best
+one, in the geometric mean of 87 passes. Kernels of 1 x 1 are `pointwise`.
+
+MINICNN_CONV=runs, tiles, rows, pointwise or winograd, or `forced` around the calls, take that path
 wherever it can compute the layer.
 """
 
@@ -35,9 +43,12 @@ from typing import NamedTuple
 
 from ..errors import ArgumentError
 from ..shapes import Pair
+from ._row_tile import FILTERS, TAPS
 from ._vectors import ROWS, lanes, round_up
 
-PATHS = ("runs", "tiles", "pointwise", "winograd")
+PATHS = ("runs", "tiles", "rows", "pointwise", "winograd")
+
+BAND = 16  # rows of outputs of a task of `rows`, at most: more would not fit the second-level cache
 
 _CLEARLY = 1.1  # Winograd has to be better by so much: it rounds more
 _CACHE = 1 << 24  # bytes of transformed weights that a third-level cache may hold, with all else
@@ -85,38 +96,63 @@ def tiling(P: int, Q: int) -> Tiling:
     return min(found, key=lambda tiles: tiles.values)
 
 
+class Rows(NamedTuple):
+    """What `rows` would do for a layer."""
+
+    height: int  # of the images of outputs
+    width: int
+    copied: float  # numbers of the source that it copies for one of the result
+
+
 def choose(
     taps: int,
     filters: int,
     itemsize: int,
     *,
     is_product: bool = False,
-    by_rows: bool = False,
+    of_weights: bool = False,
     outputs: Pair | None = None,
+    rows: Rows | None = None,
 ) -> str:
     """Return the path for `filters` results a group, each a sum over `taps`.
 
-    `is_product`: the layer is a product of matrices; `by_rows`: taps fill the rows of tiles, as in
-    the weights' gradient; `outputs`: the size of the result, where Winograd's path can compute it.
+    `is_product`: the layer is a product of matrices; `of_weights`: it is the weights' gradient;
+    `outputs`: the size of the result, where Winograd's path can compute it; `rows`: where that path
+    can.
     """
     wanted = _wanted_path()
-    cannot = {"pointwise": not is_product, "winograd": outputs is None}
+    cannot = {"pointwise": not is_product, "winograd": outputs is None, "rows": rows is None}
     if wanted is not None and not cannot.get(wanted):
         return wanted
     if is_product and min(filters, taps) > 1:
         return "pointwise"
-    return _cheapest(taps, filters, itemsize, by_rows, outputs)
+    return _cheapest(taps, filters, itemsize, of_weights, outputs, rows)
 
 
-@functools.lru_cache(maxsize=512)
-def _cheapest(taps: int, filters: int, itemsize: int, by_rows: bool, outputs: Pair | None) -> str:
+@functools.lru_cache(maxsize=512, typed=True)
+def _cheapest(
+    taps: int, filters: int, itemsize: int, of_weights: bool, outputs: Pair | None,
+    rows: Rows | None,
+) -> str:  # fmt: skip
     step = lanes(itemsize)
-    whole = round_up(filters, step)
-    rows = round_up(taps, ROWS) if by_rows else taps
-    costs = {"runs": 1.35 * taps + 11, "tiles": (rows + 12) / 0.95 * whole / filters}
+    whole, tiled = round_up(filters, step), round_up(taps, ROWS) if of_weights else taps
+    costs = {"runs": 1.35 * taps + 30, "tiles": (tiled + 30) / 0.95 * whole / filters}
     if outputs is not None and itemsize == 4:
         costs["winograd"] = _CLEARLY * _winograd_cost(taps // 9, filters, step, *outputs)
+    if rows is not None:
+        costs["rows"] = _rows_cost(taps, filters, step, of_weights, rows)
     return min(costs, key=lambda path: costs[path])
+
+
+def _rows_cost(taps: int, filters: int, step: int, of_weights: bool, rows: Rows) -> float:
+    width = round_up(rows.width, step)
+    if of_weights:
+        vectors = width // step * min(rows.height, BAND)
+        whole, each = round_up(filters, FILTERS), 1.03 * round_up(taps, TAPS) * (1 + 35 / vectors)
+        copying = 33 * rows.copied
+    else:
+        whole, each, copying = round_up(filters, ROWS), taps + 12, 20 * rows.copied
+    return each * whole / filters * width / rows.width + copying
 
 
 def _winograd_cost(channels: int, filters: int, step: int, P: int, Q: int) -> float:

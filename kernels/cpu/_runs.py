@@ -20,12 +20,12 @@ from ..shapes import Geometry
 from ._flat import Layout, Plan, Tables, pack, plan, splits, unpack
 from ._jit import jit, kernel, take, workers
 from ._shifted import BLOCK, LANES, add_taps, add_taps_1, dot_taps
+from ._tasks import add_up
 from .activation import relu
 
 _PARTIALS = 1 << 23  # bytes that all partial weight gradients may take
 _PARTS = 16  # partial weight gradients, at most
 _FLOPS = 16  # multiply-adds that take as long as an element of a simple loop
-_PIECE = 1 << 12  # elements of a task of `_add_up`
 
 
 def correlate(
@@ -78,7 +78,7 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometr
     with threads.launching:  # the team must not grow beyond its scratch in between
         scratch = buffers.empty((workers(), p.size + p.channels * layout.plane + 16), x.dtype)
         _sum_products(work, dy, x, partial, p, layout, t, grad, cuts, scratch)
-    _add_up(partial.size, partial, dw.reshape(-1))
+    add_up(partial.size, partial, dw.reshape(-1))
 
 
 @kernel
@@ -129,19 +129,6 @@ def _sum_products(team, dy, x, partial, p, layout, t, grad, cuts, scratch):
         while task < partial.shape[0] * p.groups * cuts:
             _sum_products_task(task, dy, x, partial, p, layout, t, grad, cuts, scratch[member])
             task = take(team)
-
-
-@kernel
-def _add_up(team, partial, total):
-    for _ in prange(team.size):
-        first = take(team) * _PIECE
-        while first < total.size:
-            last = min(first + _PIECE, total.size)
-            total[first:last] = partial[0, first:last]
-            for part in range(1, partial.shape[0]):
-                for i in range(first, last):
-                    total[i] += partial[part, i]
-            first = take(team) * _PIECE
 
 
 @jit

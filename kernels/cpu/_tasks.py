@@ -1,13 +1,16 @@
-"""What both ways of `_tiled` share: how the work is cut, and where the pixels of a task lie."""
+"""What several paths share: how `_tiled` cuts its work, and the sum of partial gradients."""
 
 from __future__ import annotations
 
+from numba import prange
+
 from ..shapes import Pair
-from ._jit import U, jit
+from ._jit import U, jit, kernel, take
 from ._vectors import ROWS, round_up
 
 FLOPS = 32  # multiply-adds that take as long as an element of a simple loop
 ENOUGH = 512  # pixels of a task: fewer would not make up for fetching the weights
+_PIECE = 1 << 12  # elements of a task of `add_up`
 _PIXELS = 1 << 13  # of a task at most: their table should leave room in the second-level cache
 
 
@@ -66,3 +69,17 @@ def _shift(y, to, x, at, count, shift):
     to, at = U(to), U(at)
     for i in range(U(count)):
         y[to + i] = x[at + i] + shift
+
+
+@kernel
+def add_up(team, partial, total):
+    """total[i] = sum over parts of partial[part, i], in order."""
+    for _ in prange(team.size):
+        first = take(team) * _PIECE
+        while first < total.size:
+            last = min(first + _PIECE, total.size)
+            total[first:last] = partial[0, first:last]
+            for part in range(1, partial.shape[0]):
+                for i in range(first, last):
+                    total[i] += partial[part, i]
+            first = take(team) * _PIECE

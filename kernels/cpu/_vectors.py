@@ -83,6 +83,26 @@ class Emitter:
             pointer = self.builder.gep(pointer, [offset])
         return pointer
 
+    def repeat(self, count: Any, step: int, carried: list[Any], body: Any) -> list[Any]:
+        """For i = 0, step, ... below `count`: carried = body(i, carried). Return the last ones."""
+        builder, before = self.builder, self.builder.block
+        head, inside, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        i, values = builder.phi(WORD), [builder.phi(value.type) for value in carried]
+        builder.cbranch(builder.icmp_signed("<", i, count), inside, after)
+        builder.position_at_end(inside)
+        new = body(i, values)
+        later = [builder.add(i, ir.Constant(WORD, step)), *new]
+        for phi, first, last in zip(
+            [i, *values], [ir.Constant(WORD, 0), *carried], later, strict=True
+        ):
+            phi.add_incoming(first, before)
+            phi.add_incoming(last, builder.block)
+        builder.branch(head)
+        builder.position_at_end(after)
+        return values
+
     def load(self, pointer: Any) -> Any:
         whole = self.builder.bitcast(pointer, self.vector.as_pointer())
         return self.builder.load(whole, align=self.size)
@@ -93,11 +113,40 @@ class Emitter:
 
     def spread(self, pointer: Any) -> Any:
         """One number in every lane."""
-        nothing = ir.Constant(self.vector, ir.Undefined)
-        one = self.builder.insert_element(nothing, self.builder.load(pointer), ir.Constant(INT, 0))
+        return self._spread(self.builder.load(pointer))
+
+    def _spread(self, number: Any) -> Any:
+        nothing = ir.Constant(ir.VectorType(number.type, self.lanes), ir.Undefined)
+        one = self.builder.insert_element(nothing, number, ir.Constant(INT, 0))
         return self.builder.shuffle_vector(
             one, nothing, ir.Constant(ir.VectorType(INT, self.lanes), None)
         )
+
+    def first(self, count: Any) -> Any:
+        """A mask of the first lanes, `count` of them."""
+        lane = ir.VectorType(INT, self.lanes)
+        number = ir.Constant(lane, [ir.Constant(INT, i) for i in range(self.lanes)])
+        few = self._spread(self.builder.trunc(count, INT))
+        return self.builder.icmp_signed("<", number, few)
+
+    def load_some(self, pointer: Any, mask: Any) -> Any:
+        """The numbers of the mask's lanes, zeros in the others, whose memory is not touched."""
+        whole = self.builder.bitcast(pointer, self.vector.as_pointer())
+        load = self._masked("load", self.vector, [whole.type, INT, mask.type, self.vector])
+        size, zeros = ir.Constant(INT, self.size), ir.Constant(self.vector, None)
+        return self.builder.call(load, [whole, size, mask, zeros])
+
+    def store_some(self, value: Any, pointer: Any, mask: Any) -> None:
+        """Write the mask's lanes, and nothing beside them."""
+        whole = self.builder.bitcast(pointer, value.type.as_pointer())
+        store = self._masked("store", ir.VoidType(), [self.vector, whole.type, INT, mask.type])
+        self.builder.call(store, [value, whole, ir.Constant(INT, self.size), mask])
+
+    def _masked(self, what: str, result: Any, arguments: list[Any]) -> Any:
+        name = f"llvm.masked.{what}.v{self.lanes}f{8 * self.size}.p0"
+        module = self.builder.module
+        kind = ir.FunctionType(result, arguments)
+        return module.globals.get(name) or ir.Function(module, kind, name)
 
     def shuffle(self, a: Any, b: Any, order: list[int]) -> Any:
         """The lanes of a and b, one after the other, in this order."""
@@ -130,14 +179,48 @@ class Emitter:
         parts = [list(range(k, k + rows)) for k in range(0, self.lanes, rows)]
         return [[self.shuffle(vector, vector, part)] for vector in row for part in parts]
 
-    def prefetch(self, pointer: Any, *, to_write: bool) -> None:
-        """Have a line fetched that will soon be read or written, while other work is done."""
+    def in_order(self) -> None:
+        """Have later loads and stores come after this point.
+
+        A compiler loads as early as it can. Where sums fill the registers, that pushes some of them
+        out to memory.
+        """
+        kind = ir.FunctionType(ir.VoidType(), [])
+        self.builder.call(ir.InlineAsm(kind, "", "~{memory}", side_effect=True), [])
+
+    def prefetch(self, pointer: Any, *, to_write: bool, level: int = 1) -> None:
+        """Have a line fetched that will soon be read or written, while other work is done.
+
+        `level` is the cache that it is meant for.
+        """
         byte = ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [byte, INT, INT, INT])
         name, module = "llvm.prefetch.p0", self.builder.module
         function = module.globals.get(name) or ir.Function(module, kind, name)
-        options = [ir.Constant(INT, int(i)) for i in (to_write, 3, 1)]  # keep it; it is data
+        options = [ir.Constant(INT, int(i)) for i in (to_write, 4 - level, 1)]  # 1: data
         self.builder.call(function, [self.builder.bitcast(pointer, byte), *options])
+
+    def least(self, a: Any, b: Any) -> Any:
+        """The smaller of two integers."""
+        return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
+
+    def at_least_zero(self, vectors: list[Any], wanted: Any) -> list[Any]:
+        """Vectors with ReLU applied, if `wanted`: 0 where they are <= 0. A NaN stays NaN."""
+        builder, zeros, before = self.builder, ir.Constant(self.vector, None), self.builder.block
+        inside, after = (builder.append_basic_block(name) for name in ("clip", "clipped"))
+        builder.cbranch(wanted, inside, after)
+        builder.position_at_end(inside)
+        clipped = [
+            builder.select(builder.fcmp_ordered("<=", vector, zeros), zeros, vector)
+            for vector in vectors
+        ]
+        builder.branch(after)
+        builder.position_at_end(after)
+        results = [builder.phi(self.vector) for _ in vectors]
+        for result, vector, positive in zip(results, vectors, clipped, strict=True):
+            result.add_incoming(vector, before)
+            result.add_incoming(positive, inside)
+        return results
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         name = f"llvm.fma.v{self.lanes}f{8 * self.size}"

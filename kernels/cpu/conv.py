@@ -4,6 +4,7 @@ A layer takes 2*N*K*P*Q*(C/groups)*R*S FLOPs forward and as many for each gradie
 best way to them, so there are several paths, and `_paths` chooses by the shapes alone:
 
     runs        pixels in the lanes, shifted runs of the image      few filters, depthwise
+    rows        pixels in the lanes, rows of some filters at once   few channels: first layers
     tiles       filters in the lanes, outer products in registers   all others
     winograd    the same, with a quarter of the multiplications     3 x 3, stride 1
     pointwise   a matrix product on BLAS                            1 x 1 kernels
@@ -23,13 +24,14 @@ from numba import prange
 from .. import buffers
 from ..paths import took
 from ..shapes import Geometry, Pair, Shape4, conv2d_output_size
-from . import _pointwise, _runs, _tiled, _winograd
+from . import _pointwise, _rows, _runs, _tiled, _winograd
 from ._jit import jit, kernel, take
 from ._paths import choose
 
 _MODULES: dict[str, Any] = {
     "runs": _runs,
     "tiles": _tiled,
+    "rows": _rows,
     "pointwise": _pointwise,
     "winograd": _winograd,
 }
@@ -119,7 +121,7 @@ def conv2d_weight_grad(
     dw = buffers.empty(weight_shape, x.dtype) if out is None else out
     if x.size:
         geometry = stride, padding, dilation, groups
-        path = _path(weight_shape, geometry, x.itemsize, None, "weight")
+        path = _path(weight_shape, geometry, x.itemsize, dy.shape[2:], "weight")
         path.weight_grad(dy, x, dw, geometry)
     else:
         dw[...] = 0
@@ -136,24 +138,23 @@ def conv2d_bias_grad(dy: np.ndarray, *, out: np.ndarray | None = None) -> np.nda
     return db
 
 
-def _path(
-    w_shape: Shape4, geometry: Geometry, itemsize: int, size: Pair | None, grad_of: str = ""
-) -> Any:
+def _path(w_shape: Shape4, geometry: Geometry, itemsize: int, size: Pair, grad_of: str = "") -> Any:
     """Return which module computes the layer, or its gradient of the "input" or "weight".
 
-    `size` is that of the result, if it is images.
+    `size` is that of the images of outputs; for the gradient of the input, of dx.
     """
     stride, padding, dilation, groups = geometry
     K, C, R, S = w_shape
-    channels, depth = (C, K // groups) if grad_of == "input" else (K // groups, C)
+    filters, depth = (C, K // groups) if grad_of == "input" else (K // groups, C)
     taps = depth * R * S
     if grad_of == "input":  # a phase of dx has its share of them
         taps = -(-taps // (min(stride[0], R) * min(stride[1], S)))
     is_product = (R, S) == stride == (1, 1) and padding == (0, 0)
     is_winograd = (R, S) == (3, 3) and stride == dilation == (1, 1) and groups == 1
     path = choose(
-        taps, channels, itemsize, is_product=is_product, by_rows=grad_of == "weight",
-        outputs=size if is_winograd else None,
+        taps, filters, itemsize, is_product=is_product, of_weights=grad_of == "weight",
+        outputs=size if is_winograd and grad_of != "weight" else None,
+        rows=_rows.work(w_shape, geometry, size, grad_of),
     )  # fmt: skip
     return _MODULES[took(path)]
 

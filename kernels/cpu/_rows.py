@@ -1,0 +1,289 @@
+"""Convolution along the rows of the image (`_row_tile`): the path of first layers.
+
+A first layer has few channels, so few taps, and large images. Its results outweigh all else: of
+3 -> 32 at 160 x 160, 27 multiply-adds each, 102 MB go to memory for 10 MB of pixels. So pixels lie
+in the lanes here, and results are stored as they come, a row of 8 filters at a time. The weight
+gradient reads dy as it lies, once, and while it sums up some filters, it fetches the next ones.
+
+A row of outputs takes whole vectors: 158 columns are 10 of 16 float32, 1.3 % too much, 55 columns
+a sixth. The image is read where it lies, unless there is padding or a stride along the row. Then
+what a task needs of it is copied first, with zeros around it and pixels of the same remainder by
+the stride side by side: little work where channels are few, and the copy stays in a near cache.
+
+24 multiply-adds of vectors for each of 27 taps take 648 cycles, and the tile's 24 stores, mostly to
+two lines each, 48: 0.93 of the peak, if memory keeps up.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from .. import buffers, threads
+from ..shapes import Geometry, Pair, Shape4
+from ._flat import copy
+from ._jit import jit, kernel, take, workers
+from ._paths import BAND, Rows
+from ._row_tile import FILTERS, TAPS, sum_pixels, sum_taps
+from ._tasks import FLOPS, add_up
+from ._vectors import BYTES, ROWS, round_up
+
+_TASKS = 64  # at least, if the shapes allow: for many threads, and a short wait for the last one
+_PARTS = 32  # partial weight gradients, at most
+_SUMS = 1 << 18  # bytes of the sums of a task of a weight gradient, if that is one tile or more
+
+
+class Plan(NamedTuple):
+    """The sizes of one convolution, forward or transposed, from a source to a destination."""
+
+    depth: int  # channels of the source a group
+    filters: int  # channels of the destination a group
+    band: int  # rows of the destination of a task
+    bands: int
+    pad_h: int
+    pad_w: int
+    stride_h: int
+    stride_w: int
+    packed: bool  # whether rows are copied
+    lines: int  # of the source, that the rows of a band meet
+    pitch: int  # pixels of a copied row, of one phase
+    row_step: int  # from the source of a row of outputs to the next
+
+
+class Tables(NamedTuple):
+    """int64 arrays."""
+
+    tap_at: np.ndarray  # (taps,) where a tap lies in the source, by channel, r and s
+    phase: np.ndarray  # remainders by the stride of the columns that taps meet
+
+
+def work(w_shape: Shape4, geometry: Geometry, size: Pair, grad_of: str) -> Rows | None:
+    """Return what there is to do here for a layer, or for its gradient; None: not on this path.
+
+    `size` is that of the images of outputs; for the gradient of the "input", of dx.
+    """
+    stride, padding, dilation, groups = geometry
+    K, C, R, S = w_shape
+    filters, depth = K // groups, C
+    if grad_of == "input":
+        if stride != (1, 1):
+            return None
+        filters, depth, padding = C, K // groups, _back(padding, dilation, (R, S))
+    copied = depth * stride[0] * stride[1] / filters if _copies(stride, padding) else 0
+    return Rows(*size, copied)
+
+
+def _copies(stride: Pair, padding: Pair) -> bool:
+    return stride[1] != 1 or padding != (0, 0)
+
+
+def _back(padding: Pair, dilation: Pair, kernel: Pair) -> Pair:
+    """Return the padding of the convolution, of dy, that is the gradient for the input."""
+    across = dilation[1] * (kernel[1] - 1) - padding[1]
+    return dilation[0] * (kernel[0] - 1) - padding[0], across
+
+
+def correlate(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, geometry: Geometry,
+    clip: bool = False,
+) -> None:  # fmt: skip
+    """Fill y with the convolution of x; with `clip` max(y, 0), on the way to memory."""
+    groups = geometry[3]
+    _correlate(x, w.reshape(groups, -1, w[0].size), b, y, w.shape[2:], *geometry[:3], clip)
+
+
+def input_grad(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, geometry: Geometry) -> None:
+    """Fill dx with the gradient for the input, of stride 1: a convolution of dy.
+
+    Output p met pixel p + r*dilation - padding, so pixel h meets, with its kernel turned round,
+    output h + r*dilation - (dilation*(R-1) - padding).
+    """
+    stride, padding, dilation, groups = geometry
+    K, C, R, S = w.shape
+    turned = w.reshape(groups, K // groups, C, R * S)[..., ::-1].swapaxes(1, 2)
+    back = _back(padding, dilation, (R, S))
+    _correlate(dy, turned.reshape(groups, C, -1), None, dx, (R, S), stride, back, dilation, False)
+
+
+def _correlate(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, kernel: Pair, stride: Pair,
+    padding: Pair, dilation: Pair, clip: bool,
+) -> None:  # fmt: skip
+    """Fill y with the convolution of x with the weights w (groups, filters, taps)."""
+    groups, filters, taps = w.shape
+    N, (P, Q) = y.shape[0], y.shape[2:]
+    bands = min(P, -(-_TASKS // (N * groups)))
+    band = min(BAND, -(-P // bands))
+    p, t = _plan(x.shape[1] // groups, filters, x.shape[2:], (P, Q), kernel, stride, padding,
+                 dilation, band)  # fmt: skip
+    tiled = np.minimum(np.arange(round_up(filters, ROWS)), filters - 1)  # the last one fills a tile
+    weights = w[:, tiled].reshape(groups, -1, ROWS, taps).swapaxes(2, 3)
+    bias = np.zeros((groups, filters), y.dtype) if b is None else b.reshape(groups, filters)
+    with threads.launching:  # the team must not grow beyond its scratch in between
+        scratch = _scratch(p, t, y.dtype)
+        _sum_taps(y.size * taps // FLOPS, x, weights.ravel(), bias[:, tiled].ravel(), y, p, t, clip,
+                  scratch)  # fmt: skip
+
+
+def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometry) -> None:
+    """Fill dw from the gradient of the output and the input."""
+    stride, padding, dilation, groups = geometry
+    K, C, R, S = dw.shape
+    N, (P, Q) = dy.shape[0], dy.shape[2:]
+    p, t = _plan(C, K // groups, x.shape[2:], (P, Q), (R, S), stride, padding, dilation,
+                 min(P, BAND))  # fmt: skip
+    taps = t.tap_at.size
+    at = np.concatenate((t.tap_at, np.full(round_up(taps, TAPS) - taps, t.tap_at[-1])))
+    tile = FILTERS * at.size * BYTES  # bytes of the sums of some filters
+    blocks = -(-p.filters // FILTERS)
+    cut = min(blocks, max(1, _SUMS // tile))  # blocks of filters of a task
+    units = N * p.bands
+    parts = -(-units // -(-units // min(units, _PARTS)))  # of equal size, if possible
+    partial = buffers.empty((parts, K, taps), x.dtype)
+    with threads.launching:
+        sums = buffers.empty((workers(), cut * tile // x.itemsize), x.dtype)
+        scratch = _scratch(p, t, x.dtype)
+        _sum_pixels(dy.size * taps // FLOPS, dy, x, partial, p, t._replace(tap_at=at), groups, cut,
+                    sums, scratch)  # fmt: skip
+        add_up(partial.size, partial.reshape(parts, -1), dw.reshape(-1))
+
+
+@functools.lru_cache(maxsize=512, typed=True)
+def _plan(
+    depth: int, filters: int, source: Pair, outputs: Pair, kernel: Pair, stride: Pair,
+    padding: Pair, dilation: Pair, band: int,
+) -> tuple[Plan, Tables]:  # fmt: skip
+    (H, W), (P, Q), (R, S) = source, outputs, kernel
+    down, across = np.arange(R) * dilation[0], np.arange(S) * dilation[1]
+    packed = _copies(stride, padding)
+    phase, number = np.unique(across % stride[1], return_inverse=True)
+    lines, pitch = (band - 1) * stride[0] + int(down[-1]) + 1, Q + int(across[-1]) // stride[1]
+    if packed:
+        line, plane = phase.size * pitch, lines * phase.size * pitch
+        columns = number * pitch + across // stride[1]
+    else:
+        line, plane, columns = W, H * W, across
+    at = np.arange(depth)[:, None, None] * plane + down[:, None] * line + columns
+    numbers = Plan(
+        depth, filters, band, -(-P // band), *padding, *stride, packed, lines, pitch,
+        stride[0] * line,
+    )  # fmt: skip
+    return numbers, Tables(at.reshape(-1).astype(np.int64), phase.astype(np.int64))
+
+
+def _scratch(p: Plan, t: Tables, dtype: np.dtype) -> np.ndarray:
+    """Return a row for each thread, to copy the rows of a task into."""
+    return buffers.empty((workers(), p.packed * p.depth * p.lines * t.phase.size * p.pitch), dtype)
+
+
+@kernel
+def _sum_taps(team, x, w, bias, y, p, t, clip, scratch):
+    N, channels, P, Q = y.shape
+    groups, source, flat = channels // p.filters, x.reshape(-1), y.reshape(-1)
+    padded = bias.size // groups
+    for member in prange(team.size):
+        packed, task = scratch[member], take(team)
+        while task < N * groups * p.bands:
+            band, group, n = task % p.bands, task // p.bands % groups, task // (p.bands * groups)
+            first, last = band * p.band, min(P, (band + 1) * p.band)
+            if p.packed:
+                _pack(x, n, group * p.depth, first, p, t, packed)
+            for row in range(first, last):
+                here = _row_of(source, x.shape, n, group * p.depth, first, row, p, packed)
+                for k in range(0, p.filters, ROWS):
+                    at = group * padded + k
+                    to = ((n * channels + group * p.filters + k) * P + row) * Q
+                    sum_taps(here, t.tap_at, w[at * t.tap_at.size :], bias[at:], flat[to:], P * Q,
+                             min(ROWS, p.filters - k), Q, clip)  # fmt: skip
+            task = take(team)
+
+
+@jit
+def _row_of(source, shape, n, channel, first, row, p, packed):
+    """Return where the pixels begin that a row of outputs meets; `first` is its task's first."""
+    if p.packed:
+        return packed[(row - first) * p.row_step :]
+    return source[(n * shape[1] + channel) * shape[2] * shape[3] + row * p.row_step :]
+
+
+@jit
+def _pack(x, n, channel, first, p, t, out):
+    """Copy the rows of some channels of an image that a band meets, zeros where there are none.
+
+    Row i of channel c and phase f, pixel j: row first*stride + i - padding of the image, and column
+    j*stride + phase[f] - padding.
+    """
+    (_, C, H, W), pixels, to = x.shape, x.reshape(-1), 0
+    for c in range(p.depth):
+        for i in range(p.lines):
+            h = first * p.stride_h + i - p.pad_h
+            for f in range(t.phase.size):
+                shift = p.pad_w - t.phase[f]
+                low = min(p.pitch, max(0, (shift + p.stride_w - 1) // p.stride_w))
+                high = max(low, min(p.pitch, (W + shift + p.stride_w - 1) // p.stride_w))
+                if h < 0 or h >= H:
+                    low = high = p.pitch
+                out[to : to + low] = 0
+                copy(out, to + low, 1, pixels,
+                     ((n * C + channel + c) * H + h) * W + low * p.stride_w - shift, p.stride_w,
+                     high - low)  # fmt: skip
+                out[to + high : to + p.pitch] = 0
+                to += p.pitch
+
+
+@kernel
+def _sum_pixels(team, dy, x, partial, p, t, groups, cut, sums, scratch):
+    parts, cuts = partial.shape[0], ((p.filters + FILTERS - 1) // FILTERS + cut - 1) // cut
+    for member in prange(team.size):
+        task = take(team)
+        while task < parts * groups * cuts:
+            part, group, first = task // (groups * cuts), task // cuts % groups, task % cuts * cut
+            filters = (first * FILTERS, min(p.filters, (first + cut) * FILTERS))
+            _sum_part(dy, x, partial[part], p, t, group, filters, (part, parts), sums[member],
+                      scratch[member])  # fmt: skip
+            task = take(team)
+
+
+@jit
+def _sum_part(dy, x, partial, p, t, group, filters, part, sums, packed):
+    """Sum what some images and rows contribute to the weights of some filters of one group."""
+    (N, K, P, Q), source, flat = dy.shape, x.reshape(-1), dy.reshape(-1)
+    units, plane, lane_count = N * p.bands, P * Q, BYTES // dy.itemsize
+    tile, tiles = TAPS * FILTERS * lane_count, t.tap_at.size // TAPS
+    first_unit, last_unit = units * part[0] // part[1], units * (part[0] + 1) // part[1]
+    sums[:] = 0
+    for unit in range(first_unit, last_unit):
+        n, first = unit // p.bands, unit % p.bands * p.band
+        rows = min(p.band, P - first)
+        if p.packed:
+            _pack(x, n, group * p.depth, first, p, t, packed)
+        here = _row_of(source, x.shape, n, group * p.depth, first, first, p, packed)
+        following = min(unit + 1, last_unit - 1)
+        for k in range(filters[0], filters[1], FILTERS):
+            at = ((n * K + group * p.filters + k) * P + first) * Q
+            later = at + FILTERS * plane
+            if k + FILTERS >= filters[1]:
+                band = following % p.bands * p.band
+                later = ((following // p.bands * K + group * p.filters + filters[0]) * P + band) * Q
+            for i in range(tiles):
+                ahead = min(later + min(i, FILTERS - 1) * plane, flat.size)
+                sum_pixels(here, p.row_step, t.tap_at[i * TAPS :], flat[at:], Q, plane,
+                           min(FILTERS, filters[1] - k), rows, Q,
+                           sums[((k - filters[0]) // FILTERS * tiles + i) * tile :],
+                           flat[ahead:])  # fmt: skip
+    for k in range(filters[0], filters[1]):
+        for i in range(partial.shape[1]):
+            block = (k - filters[0]) // FILTERS * tiles + i // TAPS
+            at = block * tile + (i % TAPS * FILTERS + (k - filters[0]) % FILTERS) * lane_count
+            partial[group * p.filters + k, i] = _total(sums[at : at + lane_count])
+
+
+@jit(flags=frozenset({"contract", "reassoc"}))
+def _total(x):
+    total = x[0]
+    for i in range(1, x.size):
+        total += x[i]
+    return total
