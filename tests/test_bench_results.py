@@ -21,6 +21,8 @@ def measured(cases: list[Case], **seconds: list[float | None]) -> Run:
     who = [Contender(name, "") for name in seconds]
     run = Run(cases, who, Settings(threads=2, rounds=3))
     run.peaks = {"fma": [90.0, 100.0], "copy": [10.0, 8.0]}
+    run.limits = {case.key: "fma" if case.flops else "copy" for case in cases}
+    run.beside = {case.key: [10.0, 8.0, None] for case in cases}
     run.rounds_done = 3
     for by_name in run.entries.values():
         for name, times in seconds.items():
@@ -30,7 +32,7 @@ def measured(cases: list[Case], **seconds: list[float | None]) -> Run:
 
 
 def test_figures_of_a_case():
-    """On 100 GFLOP/s and 10 GB/s; 24 bytes in 3 s are 8 bytes a second."""
+    """24 bytes in 1 and 2 s, beside copies of 10 and 8 GB/s: 2.4e-9 and 1.5e-9 of them."""
     run = measured([relu(3, 1)], a=[1.0, 2.0, 3.0], b=[4.0, 4.0, None])
     run.entries[run.cases[0].key]["a"].errors = {"y": 1e-6}
     data = results.result_of(run, "b", "minicnn bench")
@@ -39,7 +41,9 @@ def test_figures_of_a_case():
     assert a["ms of each round"] == [1000.0, 2000.0, 3000.0]
     assert a["GFLOP/s"] == 0
     assert a["GB/s"] == pytest.approx(12e-9)
-    assert (a["share of roof"], a["roof"]) == (pytest.approx(1.2e-9), "copy")
+    assert (a["share of roof"], a["roof"]) == (pytest.approx(1.95e-9), "copy")
+    assert a["share of best"] == pytest.approx(1.2e-9)  # 12 bytes a second, of 10 GB/s
+    assert data["cases"][0]["peak of each round"] == [10.0, 8.0, None]
     assert a["ratio"] == [2.5, 3.0, 3.5]  # of the rounds 4/1 and 4/2
     assert a["growth MB"] == 1
     assert a["errors"] == {"y": 1e-6}
@@ -92,9 +96,9 @@ def test_the_table():
     run.load = 0.0
     lines = [*table.lines_of(results.result_of(run, "torch", ""))]
     assert lines[1] == "relu 250000 b1, forward"
-    assert lines[2].split() == ["torch", "2.000", "(2.000–2.000)", "–", "1.0", "10", "%", "c", "1"]
+    assert lines[2].split() == ["torch", "2.000", "(2.000–2.000)", "–", "1.0", "11", "%", "c", "1"]
     assert lines[3].split() == [
-        "numba", "1.000", "(1.000–1.500)", "–", "2.0", "20", "%", "c", "2.00", "(1.50–2.00)",
+        "numba", "1.000", "(1.000–1.500)", "–", "2.0", "22", "%", "c", "2.00", "(1.50–2.00)",
     ]  # fmt: skip
     assert lines[-2].startswith("peaks on 2 threads: 100 GFLOP/s")
     assert lines[-1] == (

@@ -205,8 +205,12 @@ def test_who_does_not_offer_an_operation_is_no_problem(run):
     assert any(p.startswith("later: relu 3 b3, forward: its process ended") for p in run.problems)
 
 
-def test_the_peaks_are_measured_in_every_round(run):
-    assert {name: len(found) for name, found in run.peaks.items()} == {"fma": 4, "copy": 4}
+def test_the_peaks_are_measured_in_every_round_and_beside_every_case(run):
+    assert {name: len(found) for name, found in run.peaks.items()} == {"fma": 2, "copy": 2 + 2 * 3}
+    assert set(run.limits.values()) == {"copy"}  # of ReLU
+    beside = [peak for found in run.beside.values() for peak in found]
+    assert sorted(beside) == sorted(set(run.peaks["copy"]) & set(beside))
+    assert len(beside) == 2 * 3
     assert all(0.1 < value < 1e6 for found in run.peaks.values() for value in found)
 
 

@@ -1,4 +1,4 @@
-"""From times to figures: quartiles, paired ratios, geometric means, shares of the roof."""
+"""From times to figures: quartiles, paired ratios, geometric means, what limits a call."""
 
 from __future__ import annotations
 
@@ -28,19 +28,15 @@ def geometric_mean(values: Sequence[float]) -> float:
     return float(np.exp(np.mean(np.log(values))))
 
 
-def share_of_roof(
-    flops: float, moved: float, seconds: float, fma: float | None, copy: float | None
-) -> tuple[float, str] | None:
-    """How much of what the machine allows is reached, and what limits: "fma" or "copy".
+def limit(flops: float, moved: float, fma: float | None, copy: float | None) -> str | None:
+    """What limits a call at best: "fma" or "copy", whichever takes longer. None without peaks.
 
-    `flops` and `moved` (bytes) are a call's, `fma` in GFLOP/s and `copy` in GB/s the peaks. At
-    best, a call takes the longer of flops/fma and moved/copy. None without peaks.
+    `flops` and `moved` (bytes) are a call's, `fma` in GFLOP/s and `copy` in GB/s the peaks.
     Source: Williams, Waterman & Patterson 2009, "Roofline".
     """
     if not fma or not copy:
         return None
-    computing, moving = flops / fma / 1e9, moved / copy / 1e9
-    return max(computing, moving) / seconds, "fma" if computing >= moving else "copy"
+    return "fma" if flops / fma >= moved / copy else "copy"
 
 
 def error_of(got: np.ndarray, expected: np.ndarray) -> float:

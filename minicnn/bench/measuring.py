@@ -21,7 +21,7 @@ import numpy as np
 from minicnn.bench import ceilings
 from minicnn.bench.cases import Case
 from minicnn.bench.contenders import CaseError, Contender, ContenderError, Line, rung
-from minicnn.bench.figures import error_of
+from minicnn.bench.figures import error_of, limit
 
 TOLERANCE = 1e-4  # max|a-b| / max|b|, against float64
 # The gradients of whole models, which jump where rounding decides on which side of ReLU's kink a
@@ -29,7 +29,6 @@ TOLERANCE = 1e-4  # max|a-b| / max|b|, against float64
 # the largest, in several frameworks alike. A mistake in the chain is of the order of 1, and each
 # layer by itself is held to TOLERANCE.
 JUMPING, JUMP = "gradient of ", 0.1
-PEAKS_EVERY = 6  # cases
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,8 @@ class Run:
     Attributes:
         entries: by case key, then by contender name.
         peaks: {"fma": [GFLOP/s, …], "copy": [GB/s, …]}, several of each from a round.
+        limits: by case key, the peak that limits it.
+        beside: by case key, that peak in each round, measured in the case's turn.
         versions: of each contender.
         problems: what went wrong, in words.
         rounds_done: whole rounds.
@@ -81,6 +82,8 @@ class Run:
         self.stop = threading.Event()
         self.entries = {case.key: {c.name: Entry() for c in contenders} for case in cases}
         self.peaks: dict[str, list[float]] = {"fma": [], "copy": []}
+        self.limits: dict[str, str] = {}
+        self.beside: dict[str, list[float | None]] = {case.key: [] for case in cases}
         self.versions: dict[str, dict[str, str]] = {}
         self.problems: list[str] = []
         self.rounds_done = 0
@@ -151,12 +154,11 @@ class Run:
         r = self.rounds_done
         alive = [c for c in self.contenders if self._is_needed(c)]
         with self._lines([self._ceilings, *alive]) as lines:
+            for peak in ceilings.ceilings():
+                self._measure_peak(lines, peak)
             for i, case in enumerate(self.cases):
-                if i % PEAKS_EVERY == 0:
-                    self._measure_peaks(lines)
                 self.tell(f"round {r + 1}: {case.key}")
                 self._measure(lines, case, _rotated(alive, r + i))
-            self._measure_peaks(lines)
         self.rounds_done += 1
 
     def _measure(self, lines: _Lines, case: Case, contenders: list[Contender]) -> None:
@@ -167,6 +169,7 @@ class Run:
                 found = lines.ask(contender, case, {"do": "prepare", "case": case.as_data()})
                 if found is not None:
                     ready.append(contender)
+        self.beside[case.key].append(self._peak_beside(lines, case) if ready else None)
         for contender in ready:
             entry, found = entries[contender.name], lines.ask(contender, case, self._timing())
             if found is not None:
@@ -179,14 +182,23 @@ class Run:
             for numbers in (entry.seconds, entry.growth, entry.peak):
                 numbers += [None] * (self.rounds_done + 1 - len(numbers))
 
-    def _measure_peaks(self, lines: _Lines) -> None:
-        for case in ceilings.ceilings():
-            prepare = {"do": "prepare", "case": case.as_data()}
-            found = lines.ask(self._ceilings, case, prepare, self._timing())
-            if found is not None:
-                amount = case.flops or case.bytes
-                self.peaks[case.op].append(amount / found["seconds"] / 1e9)
-            lines.ask(self._ceilings, case, {"do": "release"})
+    def _peak_beside(self, lines: _Lines, case: Case) -> float | None:
+        """The peak that limits a case, now: the machine's speed changes from minute to minute."""
+        best = {name: max(found, default=None) for name, found in self.peaks.items()}
+        found = limit(case.flops, case.bytes, best["fma"], best["copy"])
+        if found is None:
+            return None
+        name = self.limits.setdefault(case.key, found)
+        return self._measure_peak(lines, next(c for c in ceilings.ceilings() if c.op == name))
+
+    def _measure_peak(self, lines: _Lines, peak: Case) -> float | None:
+        prepare = {"do": "prepare", "case": peak.as_data()}
+        found = lines.ask(self._ceilings, peak, prepare, self._timing())
+        lines.ask(self._ceilings, peak, {"do": "release"})
+        if found is None:
+            return None
+        self.peaks[peak.op].append((peak.flops or peak.bytes) / found["seconds"] / 1e9)
+        return self.peaks[peak.op][-1]
 
     def _timing(self) -> dict[str, Any]:
         return {"do": "time", "seconds": self.settings.seconds, "pause": self.settings.pause}

@@ -8,7 +8,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from minicnn.bench.figures import paired_ratios, quartiles, share_of_roof
+from minicnn.bench.figures import paired_ratios, quartiles
 from minicnn.bench.machine import machine
 from minicnn.bench.measuring import Entry, Run
 from minicnn.errors import DataError
@@ -43,17 +43,36 @@ def _case(run: Run, case: Any, baseline: str, peaks: dict[str, float | None]) ->
     del data["tensors"]
     entries = run.entries[case.key]
     base = entries[baseline].seconds
-    elsewhere = {c.name for c in run.contenders if c.on_gpu}  # the peaks are the CPU's
-    data["contenders"] = {
-        name: _figures(case, entry, base, dict.fromkeys(peaks) if name in elsewhere else peaks)
-        for name, entry in entries.items()
-    }
+    data["contenders"] = {name: _figures(case, entry, base) for name, entry in entries.items()}
+    limit = run.limits.get(case.key)
+    if limit is not None:
+        data["peak of each round"] = run.beside[case.key]
+        for contender in run.contenders:
+            if not contender.on_gpu:  # the peaks are the CPU's
+                found, entry = data["contenders"][contender.name], entries[contender.name]
+                found |= _shares(case, entry.seconds, run.beside[case.key], limit, peaks[limit])
     return data
 
 
-def _figures(
-    case: Any, entry: Entry, base: list[float | None], peaks: dict[str, float | None]
-) -> Data:
+def _shares(
+    case: Any, seconds: list[float | None], beside: list[float | None], limit: str,
+    best: float | None,
+) -> Data:  # fmt: skip
+    """How much of the roof was reached: of the peak in the same turn, and of the best of all."""
+    amount = (case.flops if limit == "fma" else case.bytes) / 1e9
+    shares = [amount / s / peak for s, peak in zip(seconds, beside, strict=False) if s and peak]
+    if not shares or not best:
+        return {}
+    known = [s for s in seconds if s is not None]
+    return {
+        "share of roof": statistics.median(shares),
+        "quartiles of share": quartiles(shares),
+        "share of best": amount / statistics.median(known) / best,
+        "roof": limit,
+    }
+
+
+def _figures(case: Any, entry: Entry, base: list[float | None]) -> Data:
     """The figures of one contender in one case."""
     found: Data = {"path": entry.path} if entry.path else {}
     found["errors"] = entry.errors
@@ -69,9 +88,6 @@ def _figures(
         "GFLOP/s": case.flops / median / 1e9,
         "GB/s": case.bytes / median / 1e9,
     }
-    share = share_of_roof(case.flops, case.bytes, median, peaks["fma"], peaks["copy"])
-    if share:
-        found |= {"share of roof": share[0], "roof": share[1]}
     ratios = paired_ratios(base, entry.seconds)
     if ratios:
         found["ratio"] = quartiles(ratios)
