@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from minicnn.errors import ArgumentError
 from minicnn.kernels import cpu, paths, threads
@@ -103,6 +105,32 @@ def test_convolution_and_its_gradients_agree_with_torch(geometry, dtype, path, m
         assert taken == {path} or (path == "rows" and stride != (1, 1))  # as that of the input
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    C=st.integers(1, 4), K=st.integers(1, 19), H=st.integers(1, 30), W=st.integers(1, 70),
+    kernel=st.tuples(*2 * [st.integers(1, 5)]), stride=st.tuples(*2 * [st.integers(1, 4)]),
+    padding=st.tuples(*2 * [st.integers(0, 6)]), dilation=st.tuples(*2 * [st.integers(1, 3)]),
+    groups=st.integers(1, 2),
+)  # fmt: skip
+def test_rows_of_any_geometry_agree_with_torch(
+    C, K, H, W, kernel, stride, padding, dilation, groups
+):
+    H = max(H, dilation[0] * (kernel[0] - 1) + 1 - 2 * padding[0])
+    W = max(W, dilation[1] * (kernel[1] - 1) + 1 - 2 * padding[1])
+    rng = np.random.default_rng(0)
+    x = torch.tensor(rng.standard_normal((2, C * groups, H, W)), requires_grad=True)
+    w = torch.tensor(rng.standard_normal((K * groups, C, *kernel)), requires_grad=True)
+    y = F.conv2d(x, w, None, stride, padding, dilation, groups)
+    dy = torch.tensor(rng.standard_normal(y.shape))
+    dx, dw = torch.autograd.grad(y, (x, w), dy)
+    how = stride, padding, dilation, groups
+    pixels, weights = x.detach().numpy(), w.detach().numpy()
+    with _paths.forced("rows"):
+        assert_close(cpu.conv2d(pixels, weights, None, *how), y, np.float64)
+        assert_close(cpu.conv2d_input_grad(dy.numpy(), weights, x.shape, *how), dx, np.float64)
+        assert_close(cpu.conv2d_weight_grad(dy.numpy(), pixels, w.shape, *how), dw, np.float64)
+
+
 def _noted(taken, name, function):
     def noted(*arguments):
         taken.add(name)
@@ -138,6 +166,8 @@ def test_few_filters_are_shifted_runs_and_many_are_tiles(taps, filters, path):
         ((3, 64, 224, 11, 4, 2), "", "tiles"),  # AlexNet: 55 columns would be 64, 363 taps
         ((3, 64, 224, 11, 4, 2), "weight", "tiles"),
         ((16, 32, 6, 5, 1, 0), "", "tiles"),  # rows of 2 numbers
+        ((3, 8, 160, 3, 1, 1), "", "rows"),
+        ((3, 4, 160, 3, 1, 1), "", "runs"),  # half of the 8 filters of a tile would be empty
     ],
 )  # fmt: skip
 def test_first_layers_are_rows(shape, grad_of, path):

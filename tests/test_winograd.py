@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from minicnn.kernels import cpu, threads
-from minicnn.kernels.cpu import _kept, _paths, _runs, _tiled, _winograd, conv
+from minicnn.kernels.cpu import _kept, _paths, _rows, _runs, _tiled, _winograd, conv
 from minicnn.kernels.cpu._winograd_transforms import POINTS, matrices
 
 ONE = (1, 1)
@@ -64,7 +64,7 @@ def error(got, want):
 def taken(monkeypatch):
     """The modules that compute something, call by call."""
     found = []
-    for module in (_winograd, _tiled, _runs):
+    for module in (_winograd, _tiled, _rows, _runs):
         for name in ("correlate", "input_grad", "weight_grad"):
             if real := getattr(module, name, None):
                 monkeypatch.setattr(module, name, noted(found, module, real))

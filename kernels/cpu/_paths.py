@@ -2,17 +2,17 @@
 
 The model counts what a number of the result takes, in multiply-adds of whole vectors:
 
-    runs     1.35 * taps + 30
+    runs     (1.35 * taps + 30) * K' / K
     tiles    (taps + 30) / 0.95 * K' / K
-    rows     (taps + 12) * K' / K * Q' / Q + 20 * copied
+    rows     (taps + 12) * K' / K * Q' / Q + 12 * copied
     winograd 1.1 / 0.95 * (values * ((C + 20) * K' + 15 * C') + once) / (P * Q * K)
 
 where taps is what one number sums up, C/groups*R*S forward and K/groups*R*S/stride² for the input
 gradient, and what stands beside them is storing the result, turned round in `tiles`. Weight
 gradients have taps rounded up to whole rows of tiles; in `rows` these are added to sums in memory
-once for the vectors of a task, so there it is
+once for the vectors of an image, so there it is
 
-    rows     1.03 * taps * (1 + 35 / vectors) * K' / K * Q' / Q + 33 * copied
+    rows     1.03 * taps * (1 + 35 / vectors) * K' / K * Q' / Q + 20 * copied
 
 K', Q' and C' are filters, columns and channels rounded up to whole tiles, `copied` the source's
 numbers that are copied for one of the result, `values` the numbers that Winograd's tiles of one
@@ -25,8 +25,8 @@ is chosen. The most is left out at 512 x 512 channels on 7 x 7 or 4 x 4 pixels: 
 speed of `tiles` for 32 images, but half of it for one.
 
 The constants were fitted to some 60 layers and their gradients, on an AMD EPYC of the fourth
-generation with AVX-512: on 29 of few channels, the path chosen took 1.02 times as long as the best
-one, in the geometric mean of 87 passes. Kernels of 1 x 1 are `pointwise`.
+generation with AVX-512. On 14 others, the path chosen took 1.01 times as long as the fastest one in
+the geometric mean, 1.13 times at worst. Kernels of 1 x 1 are `pointwise`.
 
 MINICNN_CONV=runs, tiles, rows, pointwise or winograd, or `forced` around the calls, take that path
 wherever it can compute the layer.
@@ -44,11 +44,10 @@ from typing import NamedTuple
 from ..errors import ArgumentError
 from ..shapes import Pair
 from ._row_tile import FILTERS, TAPS
+from ._shifted import BLOCK
 from ._vectors import ROWS, lanes, round_up
 
 PATHS = ("runs", "tiles", "rows", "pointwise", "winograd")
-
-BAND = 16  # rows of outputs of a task of `rows`, at most: more would not fit the second-level cache
 
 _CLEARLY = 1.1  # Winograd has to be better by so much: it rounds more
 _CACHE = 1 << 24  # bytes of transformed weights that a third-level cache may hold, with all else
@@ -136,7 +135,11 @@ def _cheapest(
 ) -> str:  # fmt: skip
     step = lanes(itemsize)
     whole, tiled = round_up(filters, step), round_up(taps, ROWS) if of_weights else taps
-    costs = {"runs": 1.35 * taps + 30, "tiles": (tiled + 30) / 0.95 * whole / filters}
+    blocks = filters if filters == 1 and not of_weights else round_up(filters, BLOCK)
+    costs = {
+        "runs": (1.35 * taps + 30) * blocks / filters,
+        "tiles": (tiled + 30) / 0.95 * whole / filters,
+    }
     if outputs is not None and itemsize == 4:
         costs["winograd"] = _CLEARLY * _winograd_cost(taps // 9, filters, step, *outputs)
     if rows is not None:
@@ -147,11 +150,11 @@ def _cheapest(
 def _rows_cost(taps: int, filters: int, step: int, of_weights: bool, rows: Rows) -> float:
     width = round_up(rows.width, step)
     if of_weights:
-        vectors = width // step * min(rows.height, BAND)
+        vectors = width // step * rows.height
         whole, each = round_up(filters, FILTERS), 1.03 * round_up(taps, TAPS) * (1 + 35 / vectors)
-        copying = 33 * rows.copied
+        copying = 20 * rows.copied
     else:
-        whole, each, copying = round_up(filters, ROWS), taps + 12, 20 * rows.copied
+        whole, each, copying = round_up(filters, ROWS), taps + 12, 12 * rows.copied
     return each * whole / filters * width / rows.width + copying
 
 

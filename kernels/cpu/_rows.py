@@ -26,12 +26,13 @@ from .. import buffers, threads
 from ..shapes import Geometry, Pair, Shape4
 from ._flat import copy
 from ._jit import jit, kernel, take, workers
-from ._paths import BAND, Rows
+from ._paths import Rows
 from ._row_tile import FILTERS, TAPS, sum_pixels, sum_taps
 from ._tasks import FLOPS, add_up
 from ._vectors import BYTES, ROWS, round_up
 
 _TASKS = 64  # at least, if the shapes allow: for many threads, and a short wait for the last one
+_SOURCE = 1 << 18  # bytes of the source of a task: it should stay in the second-level cache
 _PARTS = 32  # partial weight gradients, at most
 _SUMS = 1 << 18  # bytes of the sums of a task of a weight gradient, if that is one tile or more
 
@@ -115,10 +116,11 @@ def _correlate(
     """Fill y with the convolution of x with the weights w (groups, filters, taps)."""
     groups, filters, taps = w.shape
     N, (P, Q) = y.shape[0], y.shape[2:]
-    bands = min(P, -(-_TASKS // (N * groups)))
-    band = min(BAND, -(-P // bands))
-    p, t = _plan(x.shape[1] // groups, filters, x.shape[2:], (P, Q), kernel, stride, padding,
-                 dilation, band)  # fmt: skip
+    depth = x.shape[1] // groups
+    band = _band((P, Q), N * groups, _TASKS, depth * stride[0] * stride[1] * y.itemsize)
+    p, t = _plan(
+        depth, filters, x.shape[2:], (P, Q), kernel, stride, padding, dilation, band
+    )  # fmt: skip
     tiled = np.minimum(np.arange(round_up(filters, ROWS)), filters - 1)  # the last one fills a tile
     weights = w[:, tiled].reshape(groups, -1, ROWS, taps).swapaxes(2, 3)
     bias = np.zeros((groups, filters), y.dtype) if b is None else b.reshape(groups, filters)
@@ -133,8 +135,8 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometr
     stride, padding, dilation, groups = geometry
     K, C, R, S = dw.shape
     N, (P, Q) = dy.shape[0], dy.shape[2:]
-    p, t = _plan(C, K // groups, x.shape[2:], (P, Q), (R, S), stride, padding, dilation,
-                 min(P, BAND))  # fmt: skip
+    band = _band((P, Q), N, _PARTS, C * stride[0] * stride[1] * x.itemsize)
+    p, t = _plan(C, K // groups, x.shape[2:], (P, Q), (R, S), stride, padding, dilation, band)
     taps = t.tap_at.size
     at = np.concatenate((t.tap_at, np.full(round_up(taps, TAPS) - taps, t.tap_at[-1])))
     tile = FILTERS * at.size * BYTES  # bytes of the sums of some filters
@@ -149,6 +151,13 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometr
         _sum_pixels(dy.size * taps // FLOPS, dy, x, partial, p, t._replace(tap_at=at), groups, cut,
                     sums, scratch)  # fmt: skip
         add_up(partial.size, partial.reshape(parts, -1), dw.reshape(-1))
+
+
+def _band(outputs: Pair, images: int, tasks: int, source: int) -> int:
+    """Return the rows of a task, for so many tasks if possible; an output has `source` bytes."""
+    P, Q = outputs
+    bands = max(-(-tasks // images), -(-P * Q * source // _SOURCE))
+    return -(-P // min(P, bands))
 
 
 @functools.lru_cache(maxsize=512, typed=True)
@@ -191,10 +200,10 @@ def _sum_taps(team, x, w, bias, y, p, t, clip, scratch):
             first, last = band * p.band, min(P, (band + 1) * p.band)
             if p.packed:
                 _pack(x, n, group * p.depth, first, p, t, packed)
-            for row in range(first, last):
-                here = _row_of(source, x.shape, n, group * p.depth, first, row, p, packed)
-                for k in range(0, p.filters, ROWS):
-                    at = group * padded + k
+            for k in range(0, p.filters, ROWS):  # their planes are written to the end of the band
+                at = group * padded + k
+                for row in range(first, last):
+                    here = _row_of(source, x.shape, n, group * p.depth, first, row, p, packed)
                     to = ((n * channels + group * p.filters + k) * P + row) * Q
                     sum_taps(here, t.tap_at, w[at * t.tap_at.size :], bias[at:], flat[to:], P * Q,
                              min(ROWS, p.filters - k), Q, clip)  # fmt: skip
