@@ -80,13 +80,33 @@ def test_the_readmes_figures_are_those_of_the_result_files():
         f"{accuracy['median training seconds']:.0f}",
     )
 
-    spec = importlib.util.spec_from_file_location("ladder", ROOT / "benchmarks" / "ladder.py")
-    assert spec is not None
-    assert spec.loader is not None
-    ladder = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(ladder)
+    ladder = script("ladder")
     measured = json.loads((results / "ladder.json").read_text(encoding="utf-8"))
     assert ladder.table(measured) in readme
     step = measured["training step"]
     numba, numpy, ratio = (step[k][1] for k in ("numba ms", "numpy ms", "numba over numpy"))
     assert f"takes {numba:.1f} ms on numba, {numpy:.1f} ms on numpy: {ratio:.1f}×" in readme
+
+
+def test_the_figures_against_pytorch_are_those_of_the_result_file():
+    against = script("against")
+    measured = against.load(ROOT / "benchmarks" / "results" / "seeds.json")
+    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    assert against.table(measured, "numba") in page
+    mean, worst = against.summary(measured, "numba")
+    assert f"Geometric mean {mean:.2f}×" in " ".join(page.split())
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert (
+        f"numba is {mean:.2f} times as fast in the geometric mean, {worst:.2f} times in the worst"
+        in readme
+    )
+
+
+def script(name):
+    """A file of the folder benchmarks, as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

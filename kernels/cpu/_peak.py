@@ -8,6 +8,7 @@ there is no load and no store.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ SUMS = 12  # with the two factors they fit the 16 registers of AVX2
 _TASKS = 64  # a thread that is held up leaves its tasks to the others
 
 
+@functools.cache  # to ask takes 0.15 ms
 def lanes() -> int:
     """How many float32 a vector register of this processor holds."""
     features = binding.get_host_cpu_features()

@@ -30,12 +30,11 @@ from numba import types
 from numba.extending import intrinsic
 
 from ._jit import jit
-from ._vectors import BYTES, ROWS, SIMD, VECTORS, WORD, Emitter, data
+from ._vectors import BYTES, LINE, ROWS, SIMD, VECTORS, WORD, Emitter, data
 
 FILTERS = 3  # of a tile of `sum_pixels`
 TAPS = 9 if ROWS == 8 else 4  # and its taps: with 32 registers, or with 16
 AHEAD = 192  # bytes: how far ahead of a tile's results the lines for the next are fetched
-_LINE = 64  # bytes of a cache line
 
 
 def _summing_taps(vectors: int, masked: bool) -> Any:
@@ -53,7 +52,7 @@ def _summing_taps(vectors: int, masked: bool) -> Any:
             place, sums = [], []
             for i in range(ROWS):
                 row = e.at(y, builder.mul(plane, e.least(ir.Constant(WORD, i), rest)))
-                for ahead in range(AHEAD, AHEAD + vectors * BYTES, _LINE):
+                for ahead in range(AHEAD, AHEAD + vectors * BYTES, LINE):
                     e.prefetch(e.at(row, ahead // e.size), to_write=True)
                 place += [e.at(row, part) for part in parts]
                 sums += vectors * [e.spread(e.at(bias, i))]

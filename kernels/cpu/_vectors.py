@@ -28,6 +28,7 @@ SHAPES = {  # bytes of a vector register, rows of a tile
     "plain": (64, 8),
 }
 VECTORS = 3  # of a full tile
+LINE = 64  # bytes of a cache line
 WORD, INT = ir.IntType(64), ir.IntType(32)
 
 
