@@ -290,6 +290,20 @@ def test_an_image_gets_the_same_bits_alone_and_in_a_batch(shape, path):
 
 
 @pytest.mark.parametrize("path", [None, *_paths.PATHS])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_no_channels_leave_the_bias(kernel, path):
+    x, w = np.ones((2, 0, 9, 20), np.float32), np.ones((3, 0, kernel, kernel), np.float32)
+    b, settings = np.arange(3, dtype=np.float32), ((1, 1), (0, 0), (1, 1), 1)
+    with _paths.forced(path):
+        y = cpu.conv2d(x, w, b, *settings)
+        dx = cpu.conv2d_input_grad(y, w, x.shape, *settings)
+        dw = cpu.conv2d_weight_grad(y, x, w.shape, *settings)
+    side = 10 - kernel
+    np.testing.assert_array_equal(y, np.broadcast_to(b[:, None, None], (2, 3, side, side + 11)))
+    assert (dx.shape, dw.shape) == (x.shape, w.shape)
+
+
+@pytest.mark.parametrize("path", [None, *_paths.PATHS])
 def test_scratch_memory_need_not_be_zero(path, monkeypatch):
     """Recycled scratch holds old numbers: with NaN in all of it, nothing may leak into a result."""
 

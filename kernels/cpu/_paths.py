@@ -120,7 +120,10 @@ def choose(
     can.
     """
     wanted = _wanted_path()
-    cannot = {"pointwise": not is_product, "winograd": outputs is None, "rows": rows is None}
+    cannot = {
+        "pointwise": not is_product, "winograd": outputs is None, "rows": rows is None,
+        "runs": not taps,
+    }  # fmt: skip
     if wanted is not None and not cannot.get(wanted):
         return wanted
     if is_product and min(filters, taps) > 1:
@@ -133,6 +136,8 @@ def _cheapest(
     taps: int, filters: int, itemsize: int, of_weights: bool, outputs: Pair | None,
     rows: Rows | None,
 ) -> str:  # fmt: skip
+    if not taps:  # nothing but the bias
+        return "tiles"
     step = lanes(itemsize)
     whole, tiled = round_up(filters, step), round_up(taps, ROWS) if of_weights else taps
     blocks = filters if filters == 1 and not of_weights else round_up(filters, BLOCK)

@@ -34,6 +34,7 @@ from ._vectors import BYTES, ROWS, round_up
 _TASKS = 64  # at least, if the shapes allow: for many threads, and a short wait for the last one
 _SOURCE = 1 << 18  # bytes of the source of a task: it should stay in the second-level cache
 _PARTS = 32  # partial weight gradients, at most
+_PARTIALS = 1 << 23  # bytes that all of them may take
 _SUMS = 1 << 18  # bytes of the sums of a task of a weight gradient, if that is one tile or more
 
 
@@ -92,8 +93,9 @@ def correlate(
     clip: bool = False,
 ) -> None:  # fmt: skip
     """Fill y with the convolution of x; with `clip` max(y, 0), on the way to memory."""
-    groups = geometry[3]
-    _correlate(x, w.reshape(groups, -1, w[0].size), b, y, w.shape[2:], *geometry[:3], clip)
+    (K, C, R, S), groups = w.shape, geometry[3]
+    weights = w.reshape(groups, K // groups, C * R * S)
+    _correlate(x, weights, b, y, (R, S), *geometry[:3], clip)
 
 
 def input_grad(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, geometry: Geometry) -> None:
@@ -106,7 +108,8 @@ def input_grad(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, geometry: Geometry
     K, C, R, S = w.shape
     turned = w.reshape(groups, K // groups, C, R * S)[..., ::-1].swapaxes(1, 2)
     back = _back(padding, dilation, (R, S))
-    _correlate(dy, turned.reshape(groups, C, -1), None, dx, (R, S), stride, back, dilation, False)
+    weights = turned.reshape(groups, C, K // groups * R * S)
+    _correlate(dy, weights, None, dx, (R, S), stride, back, dilation, False)
 
 
 def _correlate(
@@ -122,7 +125,7 @@ def _correlate(
         depth, filters, x.shape[2:], (P, Q), kernel, stride, padding, dilation, band
     )  # fmt: skip
     tiled = np.minimum(np.arange(round_up(filters, ROWS)), filters - 1)  # the last one fills a tile
-    weights = w[:, tiled].reshape(groups, -1, ROWS, taps).swapaxes(2, 3)
+    weights = w[:, tiled].reshape(groups, tiled.size // ROWS, ROWS, taps).swapaxes(2, 3)
     bias = np.zeros((groups, filters), y.dtype) if b is None else b.reshape(groups, filters)
     with threads.launching:  # the team must not grow beyond its scratch in between
         scratch = _scratch(p, t, y.dtype)
@@ -143,7 +146,8 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometr
     blocks = -(-p.filters // FILTERS)
     cut = min(blocks, max(1, _SUMS // tile))  # blocks of filters of a task
     units = N * p.bands
-    parts = -(-units // -(-units // min(units, _PARTS)))  # of equal size, if possible
+    parts = min(units, _PARTS, max(1, _PARTIALS // dw.nbytes))
+    parts = -(-units // -(-units // parts))  # of equal size, if possible
     partial = buffers.empty((parts, K, taps), x.dtype)
     with threads.launching:
         sums = buffers.empty((workers(), cut * tile // x.itemsize), x.dtype)
