@@ -24,7 +24,7 @@ from numba import prange
 
 from .. import buffers, threads
 from ..shapes import Geometry, Pair, Shape4
-from ._flat import copy
+from ._flat import Layout, pack
 from ._jit import jit, kernel, take, workers
 from ._paths import Rows
 from ._row_tile import FILTERS, TAPS, sum_pixels, sum_taps
@@ -45,13 +45,8 @@ class Plan(NamedTuple):
     filters: int  # channels of the destination a group
     band: int  # rows of the destination of a task
     bands: int
-    pad_h: int
-    pad_w: int
     stride_h: int
-    stride_w: int
-    packed: bool  # whether rows are copied
-    lines: int  # of the source, that the rows of a band meet
-    pitch: int  # pixels of a copied row, of one phase
+    packed: bool  # whether rows are copied, by `_flat.pack`
     row_step: int  # from the source of a row of outputs to the next
 
 
@@ -59,7 +54,8 @@ class Tables(NamedTuple):
     """int64 arrays."""
 
     tap_at: np.ndarray  # (taps,) where a tap lies in the source, by channel, r and s
-    phase: np.ndarray  # remainders by the stride of the columns that taps meet
+    phase_h: np.ndarray  # (phases,) the first row and column of each phase that is copied
+    phase_w: np.ndarray
 
 
 def work(w_shape: Shape4, geometry: Geometry, size: Pair, grad_of: str) -> Rows | None:
@@ -121,16 +117,16 @@ def _correlate(
     N, (P, Q) = y.shape[0], y.shape[2:]
     depth = x.shape[1] // groups
     band = _band((P, Q), N * groups, _TASKS, depth * stride[0] * stride[1] * y.itemsize)
-    p, t = _plan(
+    p, layout, t = _plan(
         depth, filters, x.shape[2:], (P, Q), kernel, stride, padding, dilation, band
     )  # fmt: skip
     tiled = np.minimum(np.arange(round_up(filters, ROWS)), filters - 1)  # the last one fills a tile
     weights = w[:, tiled].reshape(groups, tiled.size // ROWS, ROWS, taps).swapaxes(2, 3)
     bias = np.zeros((groups, filters), y.dtype) if b is None else b.reshape(groups, filters)
     with threads.launching:  # the team must not grow beyond its scratch in between
-        scratch = _scratch(p, t, y.dtype)
-        _sum_taps(y.size * taps // FLOPS, x, weights.ravel(), bias[:, tiled].ravel(), y, p, t, clip,
-                  scratch)  # fmt: skip
+        scratch = _scratch(p, layout, t, y.dtype)
+        _sum_taps(y.size * taps // FLOPS, x, weights.ravel(), bias[:, tiled].ravel(), y, p, layout,
+                  t, clip, scratch)  # fmt: skip
 
 
 def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometry) -> None:
@@ -139,7 +135,9 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometr
     K, C, R, S = dw.shape
     N, (P, Q) = dy.shape[0], dy.shape[2:]
     band = _band((P, Q), N, _PARTS, C * stride[0] * stride[1] * x.itemsize)
-    p, t = _plan(C, K // groups, x.shape[2:], (P, Q), (R, S), stride, padding, dilation, band)
+    p, layout, t = _plan(
+        C, K // groups, x.shape[2:], (P, Q), (R, S), stride, padding, dilation, band
+    )
     taps = t.tap_at.size
     at = np.concatenate((t.tap_at, np.full(round_up(taps, TAPS) - taps, t.tap_at[-1])))
     tile = FILTERS * at.size * BYTES  # bytes of the sums of some filters
@@ -151,9 +149,9 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometr
     partial = buffers.empty((parts, K, taps), x.dtype)
     with threads.launching:
         sums = buffers.empty((workers(), cut * tile // x.itemsize), x.dtype)
-        scratch = _scratch(p, t, x.dtype)
-        _sum_pixels(dy.size * taps // FLOPS, dy, x, partial, p, t._replace(tap_at=at), groups, cut,
-                    sums, scratch)  # fmt: skip
+        scratch = _scratch(p, layout, t, x.dtype)
+        _sum_pixels(dy.size * taps // FLOPS, dy, x, partial, p, layout, t._replace(tap_at=at),
+                    groups, cut, sums, scratch)  # fmt: skip
         add_up(partial.size, partial.reshape(parts, -1), dw.reshape(-1))
 
 
@@ -168,102 +166,91 @@ def _band(outputs: Pair, images: int, tasks: int, source: int) -> int:
 def _plan(
     depth: int, filters: int, source: Pair, outputs: Pair, kernel: Pair, stride: Pair,
     padding: Pair, dilation: Pair, band: int,
-) -> tuple[Plan, Tables]:  # fmt: skip
+) -> tuple[Plan, Layout, Tables]:  # fmt: skip
     (H, W), (P, Q), (R, S) = source, outputs, kernel
-    down, across = np.arange(R) * dilation[0], np.arange(S) * dilation[1]
+    down, across = np.arange(R) * dilation[0], np.arange(S) * dilation[1] - padding[1]
     packed = _copies(stride, padding)
-    phase, number = np.unique(across % stride[1], return_inverse=True)
-    lines, pitch = (band - 1) * stride[0] + int(down[-1]) + 1, Q + int(across[-1]) // stride[1]
+    phases, number = np.unique(across % stride[1], return_inverse=True)
+    shift, lines = across // stride[1], (band - 1) * stride[0] + int(down[-1]) + 1
+    before = max(0, -int(shift.min()))  # zeros before a row of pixels
+    pitch = before + max(-(-W // stride[1]), Q + max(0, int(shift.max())))
     if packed:
-        line, plane = phase.size * pitch, lines * phase.size * pitch
-        columns = number * pitch + across // stride[1]
+        line, plane = pitch, phases.size * lines * pitch
+        columns = number * lines * pitch + shift + before
     else:
         line, plane, columns = W, H * W, across
     at = np.arange(depth)[:, None, None] * plane + down[:, None] * line + columns
-    numbers = Plan(
-        depth, filters, band, -(-P // band), *padding, *stride, packed, lines, pitch,
-        stride[0] * line,
-    )  # fmt: skip
-    return numbers, Tables(at.reshape(-1).astype(np.int64), phase.astype(np.int64))
+    layout = Layout(1, stride[1], -padding[0], -before, 1, lines, pitch, lines * pitch)
+    numbers = Plan(depth, filters, band, -(-P // band), stride[0], packed, stride[0] * line)
+    tables = (at.reshape(-1), np.zeros(phases.size), phases)
+    return numbers, layout, Tables(*(table.astype(np.int64) for table in tables))
 
 
-def _scratch(p: Plan, t: Tables, dtype: np.dtype) -> np.ndarray:
+def _scratch(p: Plan, layout: Layout, t: Tables, dtype: np.dtype) -> np.ndarray:
     """Return a row for each thread, to copy the rows of a task into."""
-    return buffers.empty((workers(), p.packed * p.depth * p.lines * t.phase.size * p.pitch), dtype)
+    return buffers.empty((workers(), p.packed * p.depth * t.phase_w.size * layout.plane), dtype)
 
 
 @kernel
-def _sum_taps(team, x, w, bias, y, p, t, clip, scratch):
-    N, channels, P, Q = y.shape
-    groups, source, flat = channels // p.filters, x.reshape(-1), y.reshape(-1)
-    padded = bias.size // groups
+def _sum_taps(team, x, w, bias, y, p, layout, t, clip, scratch):
     for member in prange(team.size):
-        packed, task = scratch[member], take(team)
-        while task < N * groups * p.bands:
-            band, group, n = task % p.bands, task // p.bands % groups, task // (p.bands * groups)
-            first, last = band * p.band, min(P, (band + 1) * p.band)
-            if p.packed:
-                _pack(x, n, group * p.depth, first, p, t, packed)
-            for k in range(0, p.filters, ROWS):  # their planes are written to the end of the band
-                at = group * padded + k
-                for row in range(first, last):
-                    here = _row_of(source, x.shape, n, group * p.depth, first, row, p, packed)
-                    to = ((n * channels + group * p.filters + k) * P + row) * Q
-                    sum_taps(here, t.tap_at, w[at * t.tap_at.size :], bias[at:], flat[to:], P * Q,
-                             min(ROWS, p.filters - k), Q, clip)  # fmt: skip
+        task = take(team)
+        while task < y.shape[0] * (y.shape[1] // p.filters) * p.bands:
+            _sum_band(task, x, w, bias, y, p, layout, t, clip, scratch[member])
             task = take(team)
 
 
 @jit
-def _row_of(source, shape, n, channel, first, row, p, packed):
-    """Return where the pixels begin that a row of outputs meets; `first` is its task's first."""
-    if p.packed:
-        return packed[(row - first) * p.row_step :]
-    return source[(n * shape[1] + channel) * shape[2] * shape[3] + row * p.row_step :]
+def _sum_band(task, x, w, bias, y, p, layout, t, clip, packed):
+    """Compute a band of rows of one image and group."""
+    (_, channels, P, Q), taps = y.shape, t.tap_at.size
+    groups, flat = channels // p.filters, y.reshape(-1)
+    band, group, n = task % p.bands, task // p.bands % groups, task // (p.bands * groups)
+    first, last = band * p.band, min(P, (band + 1) * p.band)
+    _copy_rows(x, n, group, first, p, layout, t, packed)
+    for k in range(0, p.filters, ROWS):  # their planes are written to the end of the band
+        at = group * (bias.size // groups) + k
+        for row in range(first, last):
+            here = _row_of(x, n, group, first, row, p, packed)
+            to = ((n * channels + group * p.filters + k) * P + row) * Q
+            sum_taps(here, t.tap_at, w[at * taps :], bias[at:], flat[to:], P * Q,
+                     min(ROWS, p.filters - k), Q, clip)  # fmt: skip
 
 
 @jit
-def _pack(x, n, channel, first, p, t, out):
-    """Copy the rows of some channels of an image that a band meets, zeros where there are none.
+def _copy_rows(x, n, group, first, p, layout, t, packed):
+    """Copy what a band from the row `first` on needs of one image and group, if it has to be."""
+    if p.packed:
+        pack(x, layout, t.phase_h, t.phase_w, n, group * p.depth, p.depth, first * p.stride_h,
+             x.shape[2], packed)  # fmt: skip
 
-    Row i of channel c and phase f, pixel j: row first*stride + i - padding of the image, and column
-    j*stride + phase[f] - padding.
-    """
-    (_, C, H, W), pixels, to = x.shape, x.reshape(-1), 0
-    for c in range(p.depth):
-        for i in range(p.lines):
-            h = first * p.stride_h + i - p.pad_h
-            for f in range(t.phase.size):
-                shift = p.pad_w - t.phase[f]
-                low = min(p.pitch, max(0, (shift + p.stride_w - 1) // p.stride_w))
-                high = max(low, min(p.pitch, (W + shift + p.stride_w - 1) // p.stride_w))
-                if h < 0 or h >= H:
-                    low = high = p.pitch
-                out[to : to + low] = 0
-                copy(out, to + low, 1, pixels,
-                     ((n * C + channel + c) * H + h) * W + low * p.stride_w - shift, p.stride_w,
-                     high - low)  # fmt: skip
-                out[to + high : to + p.pitch] = 0
-                to += p.pitch
+
+@jit
+def _row_of(x, n, group, first, row, p, packed):
+    """Return where the pixels begin that a row of outputs meets; `first` is its band's first."""
+    if p.packed:
+        return packed[(row - first) * p.row_step :]
+    image = (n * x.shape[1] + group * p.depth) * x.shape[2] * x.shape[3]
+    return x.reshape(-1)[image + row * p.row_step :]
 
 
 @kernel
-def _sum_pixels(team, dy, x, partial, p, t, groups, cut, sums, scratch):
+def _sum_pixels(team, dy, x, partial, p, layout, t, groups, cut, sums, scratch):
     parts, cuts = partial.shape[0], ((p.filters + FILTERS - 1) // FILTERS + cut - 1) // cut
     for member in prange(team.size):
         task = take(team)
         while task < parts * groups * cuts:
             part, group, first = task // (groups * cuts), task // cuts % groups, task % cuts * cut
             filters = (first * FILTERS, min(p.filters, (first + cut) * FILTERS))
-            _sum_part(dy, x, partial[part], p, t, group, filters, (part, parts), sums[member],
-                      scratch[member])  # fmt: skip
+            _sum_part(dy, x, partial[part], p, layout, t, group, filters, (part, parts),
+                      sums[member], scratch[member])  # fmt: skip
             task = take(team)
 
 
 @jit
-def _sum_part(dy, x, partial, p, t, group, filters, part, sums, packed):
+def _sum_part(dy, x, partial, p, layout, t, group, filters, part, sums, packed):
     """Sum what some images and rows contribute to the weights of some filters of one group."""
-    (N, K, P, Q), source, flat = dy.shape, x.reshape(-1), dy.reshape(-1)
+    (N, K, P, Q), flat = dy.shape, dy.reshape(-1)
     units, plane, lane_count = N * p.bands, P * Q, BYTES // dy.itemsize
     tile, tiles = TAPS * FILTERS * lane_count, t.tap_at.size // TAPS
     first_unit, last_unit = units * part[0] // part[1], units * (part[0] + 1) // part[1]
@@ -271,9 +258,8 @@ def _sum_part(dy, x, partial, p, t, group, filters, part, sums, packed):
     for unit in range(first_unit, last_unit):
         n, first = unit // p.bands, unit % p.bands * p.band
         rows = min(p.band, P - first)
-        if p.packed:
-            _pack(x, n, group * p.depth, first, p, t, packed)
-        here = _row_of(source, x.shape, n, group * p.depth, first, first, p, packed)
+        _copy_rows(x, n, group, first, p, layout, t, packed)
+        here = _row_of(x, n, group, first, first, p, packed)
         following = min(unit + 1, last_unit - 1)
         for k in range(filters[0], filters[1], FILTERS):
             at = ((n * K + group * p.filters + k) * P + first) * Q
