@@ -13,11 +13,11 @@ import argparse
 from pathlib import Path
 
 from minicnn.bench.figures import geometric_mean
+from minicnn.bench.layer_cases import PASSES
 from minicnn.bench.results import Data, load
+from minicnn.bench.table import NONE
 
 HERE = Path(__file__).resolve().parent
-PASSES = ("forward", "input gradient", "weight gradient")  # first layers lack the second
-NONE = "–"
 
 
 def table(result: Data, contender: str) -> str:

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from minicnn.bench import charts, suites
 from minicnn.bench.contenders import rung
+from minicnn.bench.layer_cases import PASSES
 from minicnn.bench.measuring import Run, Settings
 from minicnn.bench.results import result_of, rounded
 from minicnn.bench.table import NONE, lines_of
 from minicnn.kernels import threads
 
 HERE = Path(__file__).resolve().parent
-PASSES = ("forward", "input gradient", "weight gradient")  # first layers lack the second
 RUNGS = ("loops", "numpy", "numba")
 TITLES = {
     "conv 1→32 28² k3": "cat/dog 1st, 28²",

@@ -43,6 +43,7 @@ U = np.uint64  # for indices: signed ones get a check from Numba that keeps vect
 _UNUSED_DAYS = 30
 _FOLDER = re.compile(r"kernels-[0-9a-f]{16}")
 _CONTRACT = frozenset({"contract"})
+SUM = frozenset({"contract", "reassoc"})  # flags of a sum in any order: over vector lanes
 
 _log = logging.getLogger("minicnn.kernels")
 _problem: str = ""  # why the cache is off, if it is

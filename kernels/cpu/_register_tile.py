@@ -51,6 +51,8 @@ def _tile(vectors: int) -> Any:
                 if v == vectors - 1:
                     start, c = e.at(start, start_step), e.at(c, c_step)
 
+            # `Emitter.repeat` would make this loop too, but the compiler unrolls its form here, and
+            # the sums no longer fit the registers: 0.3 to 0.9 of the speed
             before = builder.block
             loop, after = builder.append_basic_block("tile"), builder.append_basic_block("tiled")
             zero, one = ir.Constant(WORD, 0), ir.Constant(WORD, 1)

@@ -25,7 +25,7 @@ from numba import prange
 from .. import buffers, threads
 from ..shapes import Geometry, Pair, Shape4
 from ._flat import Layout, pack
-from ._jit import jit, kernel, take, workers
+from ._jit import SUM, jit, kernel, take, workers
 from ._paths import Rows
 from ._row_tile import FILTERS, TAPS, sum_pixels, sum_taps
 from ._tasks import FLOPS, add_up
@@ -280,7 +280,7 @@ def _sum_part(dy, x, partial, p, layout, t, group, filters, part, sums, packed):
             partial[group * p.filters + k, i] = _total(sums[at : at + lane_count])
 
 
-@jit(flags=frozenset({"contract", "reassoc"}))
+@jit(flags=SUM)
 def _total(x):
     total = x[0]
     for i in range(1, x.size):

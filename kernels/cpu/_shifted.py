@@ -17,13 +17,11 @@ Runs a multiple of 16 long leave no scalar rest.
 
 from __future__ import annotations
 
-from ._jit import U, jit
+from ._jit import SUM, U, jit
 
 LANES = 16  # runs of pixels are rounded up to a multiple of this
 BLOCK = 4  # filters that a tile takes at once
 TAPS = 8  # taps that `add_taps` takes at once; the others take 4
-
-_SUM = frozenset({"contract", "reassoc"})
 
 
 @jit
@@ -100,7 +98,7 @@ def add_taps_1(x, at, w, w_at, first, last, bias, y, n):
             y0[j] += a * x[x0 + j]
 
 
-@jit(flags=_SUM)
+@jit(flags=SUM)
 def dot_taps(x, at, dy, f0, f1, f2, f3, n, out):
     """out[4*f + t] = sum over j < n of dy[f_f + j] * x[at_t + j], f and t = 0..3.
 

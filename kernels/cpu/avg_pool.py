@@ -21,7 +21,7 @@ from numba import prange
 
 from .. import buffers
 from ..shapes import Pair, Shape4, pool_windows, windows_over
-from ._jit import PIECE, U, jit, kernel, take
+from ._jit import PIECE, SUM, U, jit, kernel, take
 
 
 class Windows(NamedTuple):
@@ -204,7 +204,7 @@ def _average_all_grad(team, dy, dx, divisor):
             first = take(team) * share
 
 
-@jit(flags=frozenset({"contract", "reassoc"}))
+@jit(flags=SUM)
 def _total(x):
     total = x.dtype.type(0)
     for j in range(U(x.size)):

@@ -25,7 +25,7 @@ from .. import buffers
 from ..paths import took
 from ..shapes import Geometry, Pair, Shape4, conv2d_output_size
 from . import _pointwise, _rows, _runs, _tiled, _winograd
-from ._jit import jit, kernel, take
+from ._jit import SUM, jit, kernel, take
 from ._paths import choose
 
 _MODULES: dict[str, Any] = {
@@ -168,7 +168,7 @@ def _sum_planes(team, x, sums):
             i = take(team)
 
 
-@jit(flags=frozenset({"contract", "reassoc"}))
+@jit(flags=SUM)
 def _sum(x):
     total = 0.0
     for i in range(x.size):

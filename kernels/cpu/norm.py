@@ -19,13 +19,12 @@ import numpy as np
 from numba import prange
 
 from .. import buffers
-from ._jit import jit, kernel, take
+from ._jit import SUM, jit, kernel, take
 from ._math import like
 
 _SHORT = 40  # values: planes shorter than this are taken by columns
 _COLUMNS = 512  # in a task: their sums, in float64, fill an eighth of the first-level cache
 _RUN = 4096  # values whose sum may be kept in the arrays' dtype, in the 16 or more lanes of a loop
-_SUM = frozenset({"contract", "reassoc"})
 
 
 def batch_moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +135,7 @@ def _plane_moments(team, x, sums, squares):
             plane = take(team)
 
 
-@jit(flags=_SUM)
+@jit(flags=SUM)
 def _sum(x):
     total = 0.0
     for i in range(x.size):
@@ -152,7 +151,7 @@ def _squares(x, mean):
     return total
 
 
-@jit(flags=_SUM)
+@jit(flags=SUM)
 def _squares_of_run(x, mean):
     total = like(mean, 0)
     for i in range(x.size):
@@ -175,7 +174,7 @@ def _plane_dots(team, dy, x, mean, dots, sums):
             plane = take(team)
 
 
-@jit(flags=_SUM)
+@jit(flags=SUM)
 def _dot_of_run(dy, x, mean):
     dot = total = like(mean, 0)
     for i in range(x.size):

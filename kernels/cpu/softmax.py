@@ -13,11 +13,10 @@ import numpy as np
 from numba import prange
 
 from .. import buffers
-from ._jit import U, jit, kernel, take
+from ._jit import SUM, U, jit, kernel, take
 from ._math import exp, like
 
 _COLUMNS = 512  # in a block: their maxima and sums stay in the first-level cache
-_SUM = frozenset({"contract", "reassoc"})
 
 
 def softmax(x: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -103,7 +102,7 @@ def _largest(x):
     return c if c > a else a
 
 
-@jit(flags=_SUM)
+@jit(flags=SUM)
 def _exponentials(x, top, y):
     """Write y = exp(x - top), and return the sum."""
     total = 0.0
@@ -129,7 +128,7 @@ def _row_grad(dy, y, dx, log):
         dx[i] = dy[i] - exp(y[i]) * total if log else y[i] * (dy[i] - total)
 
 
-@jit(flags=_SUM)
+@jit(flags=SUM)
 def _total(dy, y, log):
     total = 0.0
     for i in range(dy.size):

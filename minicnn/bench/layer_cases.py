@@ -20,6 +20,7 @@ SEEDS: tuple[Layer, ...] = (
     (32, 32, 79, 3, 1, 0),
     (32, 32, 38, 3, 1, 0),
 )
+PASSES = ("forward", "input gradient", "weight gradient")  # of a convolution
 IMAGE_CHANNELS = (1, 3)  # a first layer has them, and needs no input gradient
 SMALL: tuple[Layer, ...] = ((1, 32, 28, 3, 1, 0), (32, 32, 13, 3, 1, 0))  # cat/dog at 28²
 MORE: tuple[tuple[Layer, int], ...] = (  # and groups: 1×1, strided, depthwise, grouped
