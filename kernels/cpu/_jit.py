@@ -57,7 +57,7 @@ def jit(function: Callable[..., Any] | None = None, *, flags: frozenset[str] = _
     """Compile a function that other compiled functions call. `flags` are Numba's fastmath flags."""
     if function is None:
         return functools.partial(jit, flags=flags)
-    return _compiled(function, parallel=False, flags=flags)
+    return _compiled(function, parallel=False, flags=flags, nrt=False)
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., None]:
@@ -141,10 +141,19 @@ def _threads_of_numba() -> int:
 
 
 def _compiled(
-    function: Callable[..., Any], parallel: bool, flags: frozenset[str], nogil: bool = False
+    function: Callable[..., Any],
+    parallel: bool,
+    flags: frozenset[str],
+    nogil: bool = False,
+    nrt: bool = True,
 ) -> Any:
     dispatcher = numba.njit(
-        parallel=parallel, fastmath=set(flags), error_model="numpy", boundscheck=False, nogil=nogil
+        parallel=parallel,
+        fastmath=set(flags),
+        error_model="numpy",
+        boundscheck=False,
+        nogil=nogil,
+        _nrt=nrt,
     )(function)
     code = function.__code__
     identity = code.co_filename, code.co_firstlineno, function.__qualname__

@@ -23,11 +23,9 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from ._jit import U, jit
-from ._vectors import BYTES, ROWS, SIMD, WORD, Emitter, data
+from ._vectors import BYTES, ROWS, SIMD, WORD, emitted
 
 AHEAD = 128  # bytes: how far ahead of a tile's numbers the lines for later ones are fetched
 
@@ -35,62 +33,54 @@ AHEAD = 128  # bytes: how far ahead of a tile's numbers the lines for later ones
 def _tile(vectors: int) -> Any:
     """Make `outer` for rows of 1, 2 or 3 vectors."""
 
-    @intrinsic
-    def tile(typing_context, a, rows, at, n, b, step, start, start_step, c, c_step):
-        def generate(context, builder, signature, arguments):
-            arrays = data(context, builder, signature, arguments, 0, 1, 2, 4, 6, 8)
-            a, rows, at, b, start, c = arrays
-            n, step, start_step, c_step = (arguments[k] for k in (3, 5, 7, 9))
-            e = Emitter(context, builder, signature.args[0].dtype)
-            every = [(i, v) for i in range(ROWS) for v in range(vectors)]
-            row = [e.at(a, builder.load(e.at(rows, i))) for i in range(ROWS)]
-            first, place = {}, {}
-            for i, v in every:
-                first[i, v] = e.load(e.at(start, v * e.lanes))
-                place[i, v] = e.at(c, v * e.lanes)
-                if v == vectors - 1:
-                    start, c = e.at(start, start_step), e.at(c, c_step)
+    def tile(e, a, rows, at, n, b, step, start, start_step, c, c_step):
+        builder = e.builder
+        every = [(i, v) for i in range(ROWS) for v in range(vectors)]
+        row = [e.at(a, builder.load(e.at(rows, i))) for i in range(ROWS)]
+        first, place = {}, {}
+        for i, v in every:
+            first[i, v] = e.load(e.at(start, v * e.lanes))
+            place[i, v] = e.at(c, v * e.lanes)
+            if v == vectors - 1:
+                start, c = e.at(start, start_step), e.at(c, c_step)
 
-            # `Emitter.repeat` would make this loop too, but the compiler unrolls its form here, and
-            # the sums no longer fit the registers: 0.3 to 0.9 of the speed
-            before = builder.block
-            loop, after = builder.append_basic_block("tile"), builder.append_basic_block("tiled")
-            zero, one = ir.Constant(WORD, 0), ir.Constant(WORD, 1)
-            builder.cbranch(builder.icmp_signed(">", n, zero), loop, after)
+        # `Emitter.repeat` would make this loop too, but the compiler unrolls its form here, and
+        # the sums no longer fit the registers: 0.3 to 0.9 of the speed
+        before = builder.block
+        loop, after = builder.append_basic_block("tile"), builder.append_basic_block("tiled")
+        zero, one = ir.Constant(WORD, 0), ir.Constant(WORD, 1)
+        builder.cbranch(builder.icmp_signed(">", n, zero), loop, after)
 
-            builder.position_at_end(loop)
-            t, here = builder.phi(WORD), builder.phi(b.type)
-            sums = {key: builder.phi(e.vector) for key in every}
-            offset = builder.load(e.at(at, t))
-            line = [e.load(e.at(here, v * e.lanes)) for v in range(vectors)]
-            new = {}
-            for i in range(ROWS):
-                factor = e.spread(e.at(row[i], offset))
-                for v in range(vectors):
-                    new[i, v] = e.fma(factor, line[v], sums[i, v])
-            following, there = builder.add(t, one), e.at(here, step)
-            for phi, at_first, later in (
-                (t, zero, following),
-                (here, b, there),
-                *((sums[key], first[key], new[key]) for key in every),
-            ):
-                phi.add_incoming(at_first, before)
-                phi.add_incoming(later, loop)
-            builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
+        builder.position_at_end(loop)
+        t, here = builder.phi(WORD), builder.phi(b.type)
+        sums = {key: builder.phi(e.vector) for key in every}
+        offset = builder.load(e.at(at, t))
+        line = [e.load(e.at(here, v * e.lanes)) for v in range(vectors)]
+        new = {}
+        for i in range(ROWS):
+            factor = e.spread(e.at(row[i], offset))
+            for v in range(vectors):
+                new[i, v] = e.fma(factor, line[v], sums[i, v])
+        following, there = builder.add(t, one), e.at(here, step)
+        for phi, at_first, later in (
+            (t, zero, following),
+            (here, b, there),
+            *((sums[key], first[key], new[key]) for key in every),
+        ):
+            phi.add_incoming(at_first, before)
+            phi.add_incoming(later, loop)
+        builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
 
-            builder.position_at_end(after)
-            results = {}
-            for key in every:
-                results[key] = builder.phi(e.vector)
-                results[key].add_incoming(first[key], before)
-                results[key].add_incoming(new[key], loop)
-            for key in every:
-                e.store(results[key], place[key])
-            return context.get_dummy_value()
+        builder.position_at_end(after)
+        results = {}
+        for key in every:
+            results[key] = builder.phi(e.vector)
+            results[key].add_incoming(first[key], before)
+            results[key].add_incoming(new[key], loop)
+        for key in every:
+            e.store(results[key], place[key])
 
-        return types.none(a, rows, at, n, b, step, start, start_step, c, c_step), generate
-
-    return tile
+    return emitted(tile)
 
 
 _tile_1, _tile_2, _tile_3 = _tile(1), _tile(2), _tile(3)
@@ -99,29 +89,21 @@ _tile_1, _tile_2, _tile_3 = _tile(1), _tile(2), _tile(3)
 def _turning(outward: bool) -> Any:
     """Make `turn_out`, which writes far memory, or `turn_in`, which reads it."""
 
-    @intrinsic
-    def turning(typing_context, c, c_step, y, plane):
-        def generate(context, builder, signature, arguments):
-            c, y = data(context, builder, signature, arguments, 0, 2)
-            c_step, plane = arguments[1], arguments[3]
-            e = Emitter(context, builder, signature.args[0].dtype)
-            ahead, piles = AHEAD // e.size, []
-            for _ in range(ROWS):
-                piles.append([e.load(c)])
-                if not outward:
-                    e.prefetch(e.at(c, ahead), to_write=False)
-                c = e.at(c, c_step)
-            for lane, pieces in enumerate(e.merged(piles)):
-                to = e.at(y, builder.mul(plane, ir.Constant(WORD, lane)))
-                for k, piece in enumerate(pieces):
-                    e.store(piece, e.at(to, k * e.lanes))
-                if outward:
-                    e.prefetch(e.at(to, ahead), to_write=True)
-            return context.get_dummy_value()
+    def turning(e, c, c_step, y, plane):
+        ahead, piles = AHEAD // e.size, []
+        for _ in range(ROWS):
+            piles.append([e.load(c)])
+            if not outward:
+                e.prefetch(e.at(c, ahead), to_write=False)
+            c = e.at(c, c_step)
+        for lane, pieces in enumerate(e.merged(piles)):
+            to = e.at(y, e.builder.mul(plane, ir.Constant(WORD, lane)))
+            for k, piece in enumerate(pieces):
+                e.store(piece, e.at(to, k * e.lanes))
+            if outward:
+                e.prefetch(e.at(to, ahead), to_write=True)
 
-        return types.none(c, c_step, y, plane), generate
-
-    return turning
+    return emitted(turning)
 
 
 _turn_out, _turn_in = _turning(True), _turning(False)

@@ -23,128 +23,120 @@ need lie there, and no infinity that does is multiplied by a zero. Registers are
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+import numpy as np
 
 from ._jit import jit
-from ._vectors import BYTES, LINE, ROWS, SIMD, VECTORS, WORD, Emitter, data
+from ._vectors import BYTES, ROWS, SIMD, VECTORS, emitted, lanes
 
 FILTERS = 3  # of a tile of `sum_pixels`
 TAPS = 9 if ROWS == 8 else 4  # and its taps: with 32 registers, or with 16
-AHEAD = 192  # bytes: how far ahead of a tile's results the lines for the next are fetched
 
 
-def _summing_taps(vectors: int, masked: bool) -> Any:
-    """Make `sum_taps` for 1, 2 or 3 vectors; `masked`: of the last one, only the first lanes."""
+def lines_ahead(taps: int, plane: int, itemsize: int) -> np.ndarray:
+    """Return, for each tap, how far from a tile's first result a line of the next one lies.
 
-    @intrinsic
-    def tile(typing_context, x, at, n, w, bias, y, plane, filters, last, clip):
-        def generate(context, builder, signature, arguments):
-            x, at, w, bias, y = data(context, builder, signature, arguments, 0, 1, 3, 4, 5)
-            n, plane, filters, last, clip = (arguments[k] for k in (2, 6, 7, 8, 9))
-            e = Emitter(context, builder, signature.args[0].dtype)
-            parts = [v * e.lanes for v in range(vectors)]
-            mask = e.first(last) if masked else None
-            rest = builder.sub(filters, ir.Constant(WORD, 1))
-            place, sums = [], []
+    The first 8 are of the first vector, so that narrow tiles too fetch their own. Fewer taps than
+    lines: the rest is fetched before; more: the lines are fetched again, at no cost.
+    """
+    i = np.arange(max(taps, ROWS * VECTORS)) % (ROWS * VECTORS)
+    return (i % ROWS * plane + (VECTORS + i // ROWS) * lanes(itemsize)).astype(np.int64)
+
+
+@emitted
+def _sum_taps(e, x, x_step, at, n, w, bias, y, y_step, plane, ahead, filters, rows, columns, threes,
+              final, left, clip):  # fmt: skip
+    builder = e.builder
+    last = builder.sub(filters, e.word(1))
+    planes = [builder.mul(plane, e.least(e.word(i), last)) for i in range(ROWS)]
+
+    def tile(vectors, here, to, mask=None):
+        """Sum and store some vectors of pixels, or of the last one only the mask's lanes."""
+        parts = [(v * e.lanes, mask if v == vectors - 1 else None) for v in range(vectors)]
+
+        def fetch(t):
+            e.prefetch(e.at(to, builder.load(e.at(ahead, t))), to_write=True)
+
+        def tap(t, *sums):
+            fetch(t)
+            source = e.at(here, builder.load(e.at(at, t)))
+            pixels = [e.load(e.at(source, part), some) for part, some in parts]
+            weights = e.at(w, builder.mul(t, e.word(ROWS)))
+            before, new = iter(sums), list[Any]()
             for i in range(ROWS):
-                row = e.at(y, builder.mul(plane, e.least(ir.Constant(WORD, i), rest)))
-                for ahead in range(AHEAD, AHEAD + vectors * BYTES, LINE):
-                    e.prefetch(e.at(row, ahead // e.size), to_write=True)
-                place += [e.at(row, part) for part in parts]
-                sums += vectors * [e.spread(e.at(bias, i))]
+                factor = e.spread(e.at(weights, i))
+                new += [e.fma(factor, pixel, next(before)) for pixel in pixels]
+            return new
 
-            def tap(t, sums):
-                here = e.at(x, builder.load(e.at(at, t)))
-                pixels = [e.load(e.at(here, part)) for part in parts[: vectors - masked]]
-                if masked:
-                    pixels.append(e.load_some(e.at(here, parts[-1]), mask))
-                weights = e.at(w, builder.mul(t, ir.Constant(WORD, ROWS)))
-                before, new = iter(sums), list[Any]()
-                for i in range(ROWS):
-                    factor = e.spread(e.at(weights, i))
-                    new += [e.fma(factor, pixel, next(before)) for pixel in pixels]
-                return new
+        e.repeat(n, ROWS * vectors, 1, fetch)
+        start = [e.spread(e.at(bias, i)) for i in range(ROWS) for _ in parts]
+        sums = iter(e.at_least_zero(e.repeat(0, n, 1, tap, start), clip))
+        for k in planes:
+            for part, some in parts:
+                e.store(next(sums), e.at(to, k, part), some)
 
-            sums = e.at_least_zero(e.repeat(n, 1, sums, tap), clip)
-            for k, (value, pointer) in enumerate(zip(sums, place, strict=True)):
-                if masked and k % vectors == vectors - 1:
-                    e.store_some(value, pointer, mask)
-                else:
-                    e.store(value, pointer)
-            return context.get_dummy_value()
+    tiled = builder.add(final, builder.mul(builder.sub(left, e.word(1)), e.word(e.lanes)))
+    mask = e.first(builder.sub(columns, tiled))
 
-        return types.none(x, at, n, w, bias, y, plane, filters, last, clip), generate
+    def row(r):
+        here, to = e.at(x, builder.mul(r, x_step)), e.at(y, builder.mul(r, y_step))
+        e.repeat(0, threes, VECTORS * e.lanes, lambda j: tile(VECTORS, e.at(here, j), e.at(to, j)))
+        with builder.if_then(builder.icmp_signed("<", threes, final)):
+            tile(2, e.at(here, threes), e.at(to, threes))
+        for number in range(1, VECTORS + 1):
+            with builder.if_then(builder.icmp_signed("==", left, e.word(number))):
+                tile(number, e.at(here, final), e.at(to, final), mask)
 
-    return tile
+    e.repeat(0, rows, 1, row)
 
 
-_taps_1, _taps_2, _taps_3 = (_summing_taps(vectors, False) for vectors in (1, 2, 3))
-_taps_1_masked, _taps_2_masked, _taps_3_masked = (_summing_taps(v, True) for v in (1, 2, 3))
+@emitted
+def _sum_pixels(e, x, x_step, at, dy, dy_step, plane, filters, rows, columns, sums, later):
+    builder, last = e.builder, e.builder.sub(filters, e.word(1))
+    whole = builder.sub(columns, e.word(1))
+    whole = builder.sub(whole, builder.urem(whole, e.word(e.lanes)))
+    mask = e.first(builder.sub(columns, whole))
+    taps = [e.at(x, builder.load(e.at(at, t))) for t in range(TAPS)]
+    grads = [e.at(dy, builder.mul(plane, e.least(e.word(i), last))) for i in range(FILTERS)]
 
+    def row(r, *sums):
+        x_at, dy_at = builder.mul(r, x_step), builder.mul(r, dy_step)
 
-@intrinsic
-def _sum_pixels(
-    typing_context, x, x_step, at, dy, dy_step, plane, filters, rows, columns, sums, later
-):
-    def generate(context, builder, signature, arguments):
-        x, at, dy, sums, later = data(context, builder, signature, arguments, 0, 2, 3, 9, 10)
-        x_step, dy_step, plane, filters, rows, columns = (arguments[k] for k in (1, 4, 5, 6, 7, 8))
-        e = Emitter(context, builder, signature.args[0].dtype)
-        lanes, one = ir.Constant(WORD, e.lanes), ir.Constant(WORD, 1)
-        whole = builder.mul(builder.udiv(builder.sub(columns, one), lanes), lanes)
-        mask, rest = e.first(builder.sub(columns, whole)), builder.sub(filters, one)
-        taps = [e.at(x, builder.load(e.at(at, t))) for t in range(TAPS)]
-        grads = [
-            e.at(dy, builder.mul(plane, e.least(ir.Constant(WORD, i), rest)))
-            for i in range(FILTERS)
-        ]
-
-        def step(load, x_at, dy_at, sums):
-            e.prefetch(e.at(later, dy_at), to_write=False, level=2)
-            factors = [load(e.at(grad, dy_at)) for grad in grads]
+        def vector(j, *sums, mask=None):
+            e.prefetch(e.at(later, dy_at, j), to_write=False, level=2)
+            factors = [e.load(e.at(grad, dy_at, j), mask) for grad in grads]
             before, new = iter(sums), list[Any]()
             for tap in taps:
-                pixels = load(e.at(tap, x_at))
+                pixels = e.load(e.at(tap, x_at, j), mask)
                 new += [e.fma(factor, pixels, next(before)) for factor in factors]
                 e.in_order()  # or the nine loads are made first, and sums pushed out of registers
             return new
 
-        def row(r, sums):
-            x_at, dy_at = builder.mul(r, x_step), builder.mul(r, dy_step)
+        sums = e.repeat(0, whole, e.lanes, vector, sums)
+        # once, but a loop of its own: straight after the other, its sums are pushed out
+        return e.repeat(whole, columns, e.lanes, functools.partial(vector, mask=mask), sums)
 
-            def vector(j, sums):
-                return step(e.load, builder.add(x_at, j), builder.add(dy_at, j), sums)
-
-            sums = e.repeat(whole, e.lanes, sums, vector)
-            last = builder.add(x_at, whole), builder.add(dy_at, whole)
-            return step(lambda pointer: e.load_some(pointer, mask), *last, sums)
-
-        places = [e.at(sums, k * e.lanes) for k in range(TAPS * FILTERS)]
-        for value, place in zip(
-            e.repeat(rows, 1, [e.load(place) for place in places], row), places, strict=True
-        ):
-            e.store(value, place)
-        return context.get_dummy_value()
-
-    arguments = x, x_step, at, dy, dy_step, plane, filters, rows, columns, sums, later
-    return types.none(*arguments), generate
+    places = [e.at(sums, k * e.lanes) for k in range(TAPS * FILTERS)]
+    for value, place in zip(
+        e.repeat(0, rows, 1, row, [e.load(place) for place in places]), places, strict=True
+    ):
+        e.store(value, place)
 
 
 if SIMD == "plain":
 
     @jit
-    def sum_taps(x, at, w, bias, y, plane, filters, count, clip):
-        """y[k*plane + j] = bias[k] + sum over t of w[t*ROWS + k] * x[at[t] + j], j < count."""
+    def sum_taps(x, x_step, at, w, bias, y, y_step, plane, ahead, filters, rows, columns, clip):
+        """y[k*plane + r*y_step + j] = bias[k] + sum over t of w[t, k] * x[r*x_step + at[t] + j]."""
         for k in range(filters):
-            for j in range(count):
-                total = bias[k]
-                for t in range(at.size):
-                    total += w[t * ROWS + k] * x[at[t] + j]
-                y[k * plane + j] = 0 if clip and total <= 0 else total
+            for r in range(rows):
+                for j in range(columns):
+                    total = bias[k]
+                    for t in range(at.size):
+                        total += w[t * ROWS + k] * x[r * x_step + at[t] + j]
+                    y[k * plane + r * y_step + j] = 0 if clip and total <= 0 else total
 
     @jit
     def sum_pixels(x, x_step, at, dy, dy_step, plane, filters, rows, columns, sums, later):
@@ -159,35 +151,21 @@ if SIMD == "plain":
 else:
 
     @jit
-    def sum_taps(x, at, w, bias, y, plane, filters, count, clip):
-        """y[k*plane + j] = bias[k] + sum over t of w[t*ROWS + k] * x[at[t] + j].
+    def sum_taps(x, x_step, at, w, bias, y, y_step, plane, ahead, filters, rows, columns, clip):
+        """y[k*plane + r*y_step + j] = bias[k] + sum over t of w[t, k] * x[r*x_step + at[t] + j].
 
-        For k < filters, at most ROWS, and j < count; with `clip` at least 0. Rows of w and bias
-        beyond `filters` must be those of the last one. Tiles have about as many vectors each: of
-        4, 2 and 2.
+        For k < filters, at most ROWS, r < rows and j < columns; with `clip` at least 0. w has ROWS
+        filters a tap; those of w and bias beyond `filters` must be the last one again. ahead[t] is
+        how far the lines lie from a tile's first result that are fetched while tap t is summed.
         """
-        lanes, n, j = BYTES // x.itemsize, at.size, 0
-        vectors = (count + lanes - 1) // lanes
-        tiles = (vectors + VECTORS - 1) // VECTORS
-        while tiles > 0:
-            wide = (vectors + tiles - 1) // tiles
-            last = min(lanes, count - j - (wide - 1) * lanes)
-            here, to = x[j:], y[j:]
-            if wide == 3:
-                if last == lanes:
-                    _taps_3(here, at, n, w, bias, to, plane, filters, last, clip)
-                else:
-                    _taps_3_masked(here, at, n, w, bias, to, plane, filters, last, clip)
-            elif wide == 2:
-                if last == lanes:
-                    _taps_2(here, at, n, w, bias, to, plane, filters, last, clip)
-                else:
-                    _taps_2_masked(here, at, n, w, bias, to, plane, filters, last, clip)
-            elif last == lanes:
-                _taps_1(here, at, n, w, bias, to, plane, filters, last, clip)
-            else:
-                _taps_1_masked(here, at, n, w, bias, to, plane, filters, last, clip)
-            j, vectors, tiles = j + wide * lanes, vectors - wide, tiles - 1
+        lanes = BYTES // x.itemsize
+        vectors = (columns + lanes - 1) // lanes
+        threes = max(0, (vectors - 1) // 3 - (vectors % 3 == 1))  # tiles of three vectors
+        left = vectors - 3 * threes  # and one of so many, or two of two
+        threes *= 3 * lanes
+        final = threes + 2 * lanes if left == 4 else threes
+        _sum_taps(x, x_step, at, at.size, w, bias, y, y_step, plane, ahead, filters, rows, columns,
+                  threes, final, 2 if left == 4 else left, clip)  # fmt: skip
 
     @jit
     def sum_pixels(x, x_step, at, dy, dy_step, plane, filters, rows, columns, sums, later):

@@ -27,7 +27,7 @@ from ..shapes import Geometry, Pair, Shape4
 from ._flat import Layout, pack
 from ._jit import SUM, jit, kernel, take, workers
 from ._paths import Rows
-from ._row_tile import FILTERS, TAPS, sum_pixels, sum_taps
+from ._row_tile import FILTERS, TAPS, lines_ahead, sum_pixels, sum_taps
 from ._tasks import FLOPS, add_up
 from ._vectors import BYTES, ROWS, round_up
 
@@ -126,7 +126,7 @@ def _correlate(
     with threads.launching:  # the team must not grow beyond its scratch in between
         scratch = _scratch(p, layout, t, y.dtype)
         _sum_taps(y.size * taps // FLOPS, x, weights.ravel(), bias[:, tiled].ravel(), y, p, layout,
-                  t, clip, scratch)  # fmt: skip
+                  t, lines_ahead(taps, P * Q, y.itemsize), clip, scratch)  # fmt: skip
 
 
 def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometry) -> None:
@@ -192,46 +192,41 @@ def _scratch(p: Plan, layout: Layout, t: Tables, dtype: np.dtype) -> np.ndarray:
 
 
 @kernel
-def _sum_taps(team, x, w, bias, y, p, layout, t, clip, scratch):
+def _sum_taps(team, x, w, bias, y, p, layout, t, ahead, clip, scratch):
     for member in prange(team.size):
         task = take(team)
         while task < y.shape[0] * (y.shape[1] // p.filters) * p.bands:
-            _sum_band(task, x, w, bias, y, p, layout, t, clip, scratch[member])
+            _sum_band(task, x, w, bias, y, p, layout, t, ahead, clip, scratch[member])
             task = take(team)
 
 
 @jit
-def _sum_band(task, x, w, bias, y, p, layout, t, clip, packed):
+def _sum_band(task, x, w, bias, y, p, layout, t, ahead, clip, packed):
     """Compute a band of rows of one image and group."""
     (_, channels, P, Q), taps = y.shape, t.tap_at.size
     groups, flat = channels // p.filters, y.reshape(-1)
     band, group, n = task % p.bands, task // p.bands % groups, task // (p.bands * groups)
-    first, last = band * p.band, min(P, (band + 1) * p.band)
-    _copy_rows(x, n, group, first, p, layout, t, packed)
+    first, rows = band * p.band, min(p.band, P - band * p.band)
+    start = _fetch(x, n, group, first, p, layout, t, packed)
+    here = packed[start:] if p.packed else x.reshape(-1)[start:]
     for k in range(0, p.filters, ROWS):  # their planes are written to the end of the band
         at = group * (bias.size // groups) + k
-        for row in range(first, last):
-            here = _row_of(x, n, group, first, row, p, packed)
-            to = ((n * channels + group * p.filters + k) * P + row) * Q
-            sum_taps(here, t.tap_at, w[at * taps :], bias[at:], flat[to:], P * Q,
-                     min(ROWS, p.filters - k), Q, clip)  # fmt: skip
+        to = ((n * channels + group * p.filters + k) * P + first) * Q
+        sum_taps(here, p.row_step, t.tap_at, w[at * taps :], bias[at:], flat[to:], Q, P * Q, ahead,
+                 min(ROWS, p.filters - k), rows, Q, clip)  # fmt: skip
 
 
 @jit
-def _copy_rows(x, n, group, first, p, layout, t, packed):
-    """Copy what a band from the row `first` on needs of one image and group, if it has to be."""
-    if p.packed:
-        pack(x, layout, t.phase_h, t.phase_w, n, group * p.depth, p.depth, first * p.stride_h,
-             x.shape[2], packed)  # fmt: skip
+def _fetch(x, n, group, first, p, layout, t, packed):
+    """Return where the pixels begin that the row `first`, of a band, meets of one image and group.
 
-
-@jit
-def _row_of(x, n, group, first, row, p, packed):
-    """Return where the pixels begin that a row of outputs meets; `first` is its band's first."""
-    if p.packed:
-        return packed[(row - first) * p.row_step :]
-    image = (n * x.shape[1] + group * p.depth) * x.shape[2] * x.shape[3]
-    return x.reshape(-1)[image + row * p.row_step :]
+    That is a place in x, or in `packed`, if they have to be copied: then they are.
+    """
+    if not p.packed:
+        return (n * x.shape[1] + group * p.depth) * x.shape[2] * x.shape[3] + first * p.row_step
+    pack(x, layout, t.phase_h, t.phase_w, n, group * p.depth, p.depth, first * p.stride_h,
+         x.shape[2], packed)  # fmt: skip
+    return 0
 
 
 @kernel
@@ -258,8 +253,8 @@ def _sum_part(dy, x, partial, p, layout, t, group, filters, part, sums, packed):
     for unit in range(first_unit, last_unit):
         n, first = unit // p.bands, unit % p.bands * p.band
         rows = min(p.band, P - first)
-        _copy_rows(x, n, group, first, p, layout, t, packed)
-        here = _row_of(x, n, group, first, first, p, packed)
+        start = _fetch(x, n, group, first, p, layout, t, packed)
+        here = packed[start:] if p.packed else x.reshape(-1)[start:]
         following = min(unit + 1, last_unit - 1)
         for k in range(filters[0], filters[1], FILTERS):
             at = ((n * K + group * p.filters + k) * P + first) * Q

@@ -78,7 +78,8 @@ def add_up(team, partial, total):
         first = take(team) * _PIECE
         while first < total.size:
             last = min(first + _PIECE, total.size)
-            total[first:last] = partial[0, first:last]
+            for i in range(first, last):
+                total[i] = partial[0, i]
             for part in range(1, partial.shape[0]):
                 for i in range(first, last):
                     total[i] += partial[part, i]

@@ -140,7 +140,8 @@ def _pack_piece(w, w_step, tap_step, channels, depth, spots, packed, filters, wi
                 turned += ROWS
             for j in range(count):
                 to = ((i + j) % spots * depth + c + (i + j) // spots) * wide
-                packed[to : to + turned] = rows[j * wide : j * wide + turned]
+                for k in range(turned):
+                    packed[to + k] = rows[j * wide + k]
                 for k in range(turned, filters):
                     packed[to + k] = w[at + j + k * w_step]
                 packed[to + filters : to + wide] = 0

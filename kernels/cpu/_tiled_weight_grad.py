@@ -55,16 +55,17 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometr
         tile = np.empty((team, ROWS * VECTORS * step), x.dtype)
         pixels = np.empty((team, 2, most), np.int64)
         counts = np.empty((team, 2, t.rows_of.size - 1), np.int64)
+        few = np.empty((team, ROWS), np.int64)
         _sum_products(
             work, dy, x, partial, t._replace(tap_at=at), (images, band, groups, cuts, channels),
-            (filters, padded, step, C), turned, tile, pixels, counts,
+            (filters, padded, step, C), turned, tile, few, pixels, counts,
         )  # fmt: skip
         lines = buffers.empty((team, ROWS * R * S, padded), x.dtype)
         _add_up(work, partial, dw.reshape(groups, filters, C, R * S), lines, step)
 
 
 @kernel
-def _sum_products(team, dy, x, partial, t, blocks, sizes, turned, tile, pixels, counts):
+def _sum_products(team, dy, x, partial, t, blocks, sizes, turned, tile, few, pixels, counts):
     images, band, groups, cuts, channels = blocks
     parts, depth = partial.shape[0], sizes[3]
     bands = (dy.shape[2] + band - 1) // band
@@ -80,7 +81,8 @@ def _sum_products(team, dy, x, partial, t, blocks, sizes, turned, tile, pixels, 
                 n = (unit // bands * images, min(dy.shape[0], (unit // bands + 1) * images))
                 rows = (unit % bands * band, (unit % bands + 1) * band)
                 _sum_task(dy, x, sums.reshape(-1), t, n, rows, group, cut_channels, sizes,
-                          turned[member], tile[member], pixels[member], counts[member])  # fmt: skip
+                          turned[member], tile[member], few[member], pixels[member],
+                          counts[member])  # fmt: skip
             task = take(team)
 
 
@@ -92,7 +94,9 @@ def _clear(sums, channels, depth):
 
 
 @jit
-def _sum_task(dy, x, sums, t, n, rows, group, channels, sizes, turned, tile, pixels, counts):
+def _sum_task(
+    dy, x, sums, t, n, rows, group, channels, sizes, turned, tile, few, pixels, counts
+):  # fmt: skip
     """Add to sums, dw of a group by (tap, filter), what some rows of some images contribute."""
     filters, padded, step, depth = sizes
     image, plane = x.shape[1] * x.shape[2] * x.shape[3], dy.shape[2] * dy.shape[3]
@@ -119,7 +123,8 @@ def _sum_task(dy, x, sums, t, n, rows, group, channels, sizes, turned, tile, pix
             _sum_by_spots(source, t, pixels[0], counts, channels, depth, listed, wide, sums[k:],
                           padded, step)  # fmt: skip
         else:
-            _sum_by_runs(source, t, pixels[0], counts, listed, wide, sums[k:], padded, tile, step)
+            _sum_by_runs(source, t, pixels[0], counts, listed, wide, sums[k:], padded, tile, few,
+                         step)  # fmt: skip
 
 
 @jit
@@ -142,7 +147,7 @@ def _sum_by_spots(x, t, at, counts, channels, depth, dy, wide, sums, padded, ste
 
 
 @jit
-def _sum_by_runs(x, t, at, counts, dy, wide, sums, padded, tile, step):
+def _sum_by_runs(x, t, at, counts, dy, wide, sums, padded, tile, few, step):
     """Tiles of 8 taps of a run, whatever their channels and (r, s), and of a class's pixels."""
     for k in range(counts.shape[1]):
         first, count = counts[0, k], counts[1, k]
@@ -150,31 +155,24 @@ def _sum_by_runs(x, t, at, counts, dy, wide, sums, padded, tile, step):
             end = t.run_first[run] + t.run_count[run]
             for tap in range(t.run_first[run], end, ROWS):
                 _add_tile(x, t.tap_at[tap:], at[first:], count, dy[first * wide :],
-                          sums[tap * padded :], padded, min(ROWS, end - tap), wide, tile,
+                          sums[tap * padded :], padded, min(ROWS, end - tap), wide, tile, few,
                           step)  # fmt: skip
 
 
 @jit
-def _add_tile(x, taps, pixels, count, dy, sums, padded, rows, wide, tile, step):
+def _add_tile(x, taps, pixels, count, dy, sums, padded, rows, wide, tile, few, step):
     """Add to `rows` rows of sums; where these are fewer than a tile has, by way of `tile`."""
     vectors = wide // step
     if rows == ROWS:
         outer(vectors, x, taps, pixels, count, dy, wide, sums, padded, sums, padded, wide)
         return
     tile[:] = 0
-    outer(vectors, x, _first(taps, rows), pixels, count, dy, wide, tile, wide, tile, wide, wide)
+    for i in range(ROWS):
+        few[i] = taps[min(i, rows - 1)]  # the last tap again and again, to fill a tile
+    outer(vectors, x, few, pixels, count, dy, wide, tile, wide, tile, wide, wide)
     for i in range(rows):
         for k in range(wide):
             sums[i * padded + k] += tile[i * wide + k]
-
-
-@jit
-def _first(taps, count):
-    """The first taps, the last of them repeated to fill a tile."""
-    filled = np.empty(ROWS, np.int64)
-    for i in range(ROWS):
-        filled[i] = taps[min(i, count - 1)]
-    return filled
 
 
 @jit

@@ -12,11 +12,15 @@ that the processor lacks. `plain` is the same sum in plain Numba, to read, and t
 
 from __future__ import annotations
 
+import inspect
 import os
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 from ..errors import ArgumentError
 
@@ -62,11 +66,42 @@ def round_up(count: int, step: int) -> int:
     return -(-count // step) * step
 
 
-def data(context: Any, builder: Any, signature: Any, arguments: Any, *which: int) -> list[Any]:
-    """Return pointers to the numbers of those arguments of an intrinsic that are arrays."""
-    return [
-        context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in which
-    ]
+def emitted(body: Callable[..., Any], returns: Any = types.none) -> Any:
+    """Make a function for compiled code out of one that writes it, in LLVM's instructions.
+
+    body(e, *arguments) writes them by `e`, an `Emitter` of the numbers of the first array. Arrays
+    come as pointers to their numbers. The result is a function of its own, never built into those
+    that call it: its loop needs all registers, and of what surrounds it nothing may change that.
+    """
+
+    def function(typing_context: Any, *arguments: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            values = [
+                context.make_array(kind)(context, builder, value).data
+                if isinstance(kind, types.Array)
+                else value
+                for kind, value in zip(signature.args, values, strict=True)
+            ]
+            dtype = next(kind.dtype for kind in signature.args if isinstance(kind, types.Array))
+            result = ir.VoidType() if returns is types.none else context.get_value_type(returns)
+            kind = ir.FunctionType(result, [value.type for value in values])
+            name = builder.module.get_unique_name(body.__name__)
+            own = ir.Function(builder.module, kind, name)
+            own.linkage = "internal"
+            own.attributes.add("noinline")
+            e = Emitter(context, ir.IRBuilder(own.append_basic_block("entry")), dtype)
+            last = body(e, *own.args)
+            if returns is types.none:
+                e.builder.ret_void()
+                builder.call(own, values)
+                return context.get_dummy_value()
+            e.builder.ret(last)
+            return builder.call(own, values)
+
+        return returns(*arguments), generate
+
+    function.__signature__ = inspect.signature(body)  # type: ignore[attr-defined]
+    return intrinsic(function)
 
 
 class Emitter:
@@ -78,39 +113,61 @@ class Emitter:
         self.lanes = lanes(self.size)
         self.vector = ir.VectorType(self.number, self.lanes)
 
+    def word(self, number: Any) -> Any:
+        """An integer of Python's as one of LLVM's; others as they are."""
+        return ir.Constant(WORD, number) if isinstance(number, int) else number
+
     def at(self, pointer: Any, *offsets: Any) -> Any:
         for offset in offsets:
-            offset = ir.Constant(WORD, offset) if isinstance(offset, int) else offset
-            pointer = self.builder.gep(pointer, [offset])
+            pointer = self.builder.gep(pointer, [self.word(offset)])
         return pointer
 
-    def repeat(self, count: Any, step: int, carried: list[Any], body: Any) -> list[Any]:
-        """For i = 0, step, ... below `count`: carried = body(i, carried). Return the last ones."""
+    def repeat(
+        self, first: Any, end: Any, step: int, body: Callable[..., Any], carried: Any = ()
+    ) -> list[Any]:
+        """For i = first, first + step, ... below `end`: carried = body(i, *carried).
+
+        Return the last ones. If nothing is carried, the body returns nothing.
+        """
         builder, before = self.builder, self.builder.block
         head, inside, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
         builder.branch(head)
         builder.position_at_end(head)
         i, values = builder.phi(WORD), [builder.phi(value.type) for value in carried]
-        builder.cbranch(builder.icmp_signed("<", i, count), inside, after)
+        builder.cbranch(builder.icmp_signed("<", i, self.word(end)), inside, after)
         builder.position_at_end(inside)
-        new = body(i, values)
-        later = [builder.add(i, ir.Constant(WORD, step)), *new]
-        for phi, first, last in zip(
-            [i, *values], [ir.Constant(WORD, 0), *carried], later, strict=True
-        ):
-            phi.add_incoming(first, before)
+        new = body(i, *values) or []
+        later = [builder.add(i, self.word(step)), *new]
+        for phi, start, last in zip([i, *values], [self.word(first), *carried], later, strict=True):
+            phi.add_incoming(start, before)
             phi.add_incoming(last, builder.block)
         builder.branch(head)
         builder.position_at_end(after)
         return values
 
-    def load(self, pointer: Any) -> Any:
+    def load(self, pointer: Any, mask: Any = None) -> Any:
+        """The numbers there; zeros in lanes that a mask leaves out, whose memory is not touched."""
         whole = self.builder.bitcast(pointer, self.vector.as_pointer())
-        return self.builder.load(whole, align=self.size)
+        if mask is None:
+            return self.builder.load(whole, align=self.size)
+        load = self._masked("load", self.vector, [whole.type, INT, mask.type, self.vector])
+        size, zeros = ir.Constant(INT, self.size), ir.Constant(self.vector, None)
+        return self.builder.call(load, [whole, size, mask, zeros])
 
-    def store(self, value: Any, pointer: Any) -> None:
+    def store(self, value: Any, pointer: Any, mask: Any = None) -> None:
+        """Write a vector; with a mask its lanes, and nothing beside them."""
         whole = self.builder.bitcast(pointer, value.type.as_pointer())
-        self.builder.store(value, whole, align=self.size)
+        if mask is None:
+            self.builder.store(value, whole, align=self.size)
+            return
+        store = self._masked("store", ir.VoidType(), [value.type, whole.type, INT, mask.type])
+        self.builder.call(store, [value, whole, ir.Constant(INT, self.size), mask])
+
+    def _masked(self, what: str, result: Any, arguments: list[Any]) -> Any:
+        name = f"llvm.masked.{what}.v{self.lanes}f{8 * self.size}.p0"
+        module = self.builder.module
+        kind = ir.FunctionType(result, arguments)
+        return module.globals.get(name) or ir.Function(module, kind, name)
 
     def spread(self, pointer: Any) -> Any:
         """One number in every lane."""
@@ -129,25 +186,6 @@ class Emitter:
         number = ir.Constant(lane, [ir.Constant(INT, i) for i in range(self.lanes)])
         few = self._spread(self.builder.trunc(count, INT))
         return self.builder.icmp_signed("<", number, few)
-
-    def load_some(self, pointer: Any, mask: Any) -> Any:
-        """The numbers of the mask's lanes, zeros in the others, whose memory is not touched."""
-        whole = self.builder.bitcast(pointer, self.vector.as_pointer())
-        load = self._masked("load", self.vector, [whole.type, INT, mask.type, self.vector])
-        size, zeros = ir.Constant(INT, self.size), ir.Constant(self.vector, None)
-        return self.builder.call(load, [whole, size, mask, zeros])
-
-    def store_some(self, value: Any, pointer: Any, mask: Any) -> None:
-        """Write the mask's lanes, and nothing beside them."""
-        whole = self.builder.bitcast(pointer, value.type.as_pointer())
-        store = self._masked("store", ir.VoidType(), [self.vector, whole.type, INT, mask.type])
-        self.builder.call(store, [value, whole, ir.Constant(INT, self.size), mask])
-
-    def _masked(self, what: str, result: Any, arguments: list[Any]) -> Any:
-        name = f"llvm.masked.{what}.v{self.lanes}f{8 * self.size}.p0"
-        module = self.builder.module
-        kind = ir.FunctionType(result, arguments)
-        return module.globals.get(name) or ir.Function(module, kind, name)
 
     def shuffle(self, a: Any, b: Any, order: list[int]) -> Any:
         """The lanes of a and b, one after the other, in this order."""

@@ -160,7 +160,8 @@ def _correlate_all(
         result = buffers.empty((team, (p.band * p.m * Q + p.m) * width), y.dtype)
         places = np.empty((team, p.values), np.int64)
         _correlate(
-            work, x, u, bias, y, p, channels, clip, packed, v, sums, result, places, strange
+            work, x, u, bias, y, p, channels, clip, np.zeros(width, y.dtype), packed, v, sums,
+            result, places, strange,
         )  # fmt: skip
     return np.flatnonzero(strange)
 
@@ -265,18 +266,21 @@ def _weights(m, back, spread, width, u, u_step):
 
 
 @kernel
-def _correlate(team, x, u, bias, y, p, channels, clip, packed, v, sums, result, places, strange):
+def _correlate(
+    team, x, u, bias, y, p, channels, clip, nothing, packed, v, sums, result, places, strange
+):  # fmt: skip
     for member in prange(team.size):
         task = take(team)
         while task < p.blocks * p.bands * p.cuts:
-            _correlate_task(task, x, u, bias, y, p, channels, clip, packed[member], v[member],
-                            sums[member], result[member], places[member], strange)  # fmt: skip
+            _correlate_task(task, x, u, bias, y, p, channels, clip, nothing, packed[member],
+                            v[member], sums[member], result[member], places[member],
+                            strange)  # fmt: skip
             task = take(team)
 
 
 @jit
-def _correlate_task(task, x, u, bias, y, p, channels, clip, packed, v, sums, result, places,
-                    strange):  # fmt: skip
+def _correlate_task(task, x, u, bias, y, p, channels, clip, nothing, packed, v, sums, result,
+                    places, strange):  # fmt: skip
     """Compute some filters for one band of tiles of a block of images."""
     cut, band, block = task % p.cuts, task // p.cuts % p.bands, task // (p.cuts * p.bands)
     n0, first = block * p.images, band * p.band
@@ -288,16 +292,16 @@ def _correlate_task(task, x, u, bias, y, p, channels, clip, packed, v, sums, res
     blocks = (p.filters + width - 1) // width
     for b in range(blocks * cut // p.cuts, blocks * (cut + 1) // p.cuts):
         wide = min(width, p.filters - b * width)
-        _multiply(images * each, v, u[p.values * p.u_step * b :], p, channels, wide, sums)
+        _multiply(images * each, v, u[p.values * p.u_step * b :], p, channels, wide, nothing,
+                  places, sums)  # fmt: skip
         for i in range(images):
             _transform_back(sums[i * each * wide :], bias[b * width :], p, rows, wide, y, n0 + i,
                             b * width, first, clip, result, strange)  # fmt: skip
 
 
 @jit
-def _multiply(tiles, v, u, p, channels, wide, sums):
-    """For all values sums[tile, k] = sum over c of v[tile, c] * u[c, k]."""
-    rows, nothing = np.empty(ROWS, np.int64), np.zeros(VECTORS * p.step, v.dtype)
+def _multiply(tiles, v, u, p, channels, wide, nothing, rows, sums):
+    """For all values sums[tile, k] = sum over c of v[tile, c] * u[c, k]; `rows` is scratch."""
     for f in range(p.values):
         of_tiles, of_filters, to = v[f * p.v_step :], u[f * p.u_step :], sums[f * p.s_step :]
         for tile in range(0, tiles, ROWS):

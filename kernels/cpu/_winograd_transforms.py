@@ -33,10 +33,9 @@ from fractions import Fraction
 from typing import Any
 
 from llvmlite import ir
-from numba import int64, types
-from numba.extending import intrinsic
+from numba import int64
 
-from ._vectors import Emitter, data
+from ._vectors import Emitter, emitted
 
 TAPS = 3
 POINTS = {
@@ -143,79 +142,58 @@ def _input(m: int) -> Any:
     """Make the function that transforms a vector of channels of a tile."""
     size, (_, _, B) = m + TAPS - 1, matrices(m)
 
-    @intrinsic
-    def transform(typing_context, x, at, v, step):
-        def generate(context, builder, signature, arguments):
-            x, at, v = data(context, builder, signature, arguments, 0, 1, 2)
-            e = Emitter(context, builder, signature.args[0].dtype)
-            d = [
-                [e.load(e.at(x, builder.load(e.at(at, i * size + j)))) for j in range(size)]
-                for i in range(size)
-            ]
-            for row in square(e, B, d):
-                for vector in row:
-                    e.store(vector, v)
-                    v = e.at(v, arguments[3])
-            return context.get_dummy_value()
+    def transform(e, x, at, v, step):
+        d = [
+            [e.load(e.at(x, e.builder.load(e.at(at, i * size + j)))) for j in range(size)]
+            for i in range(size)
+        ]
+        for row in square(e, B, d):
+            for vector in row:
+                e.store(vector, v)
+                v = e.at(v, step)
 
-        return types.none(x, at, v, step), generate
-
-    return transform
+    return emitted(transform)
 
 
 def _weights(m: int) -> Any:
     """Make the function that transforms a vector of filters' weights of a channel."""
     _, G, _ = matrices(m)
 
-    @intrinsic
-    def transform(typing_context, w, w_step, u, step):
-        def generate(context, builder, signature, arguments):
-            w, u = data(context, builder, signature, arguments, 0, 2)
-            e = Emitter(context, builder, signature.args[0].dtype)
-            taps = []
-            for _ in range(TAPS * TAPS):
-                taps.append(e.load(w))
-                w = e.at(w, arguments[1])
-            for row in square(e, G, [taps[i : i + TAPS] for i in range(0, 9, TAPS)]):
-                for vector in row:
-                    e.store(vector, u)
-                    u = e.at(u, arguments[3])
-            return context.get_dummy_value()
+    def transform(e, w, w_step, u, step):
+        taps = []
+        for _ in range(TAPS * TAPS):
+            taps.append(e.load(w))
+            w = e.at(w, w_step)
+        for row in square(e, G, [taps[i : i + TAPS] for i in range(0, 9, TAPS)]):
+            for vector in row:
+                e.store(vector, u)
+                u = e.at(u, step)
 
-        return types.none(w, w_step, u, step), generate
-
-    return transform
+    return emitted(transform)
 
 
 def _output(m: int) -> Any:
     """Make the function that turns a vector of filters of a tile back; is a number not finite?"""
     size, (A, _, _) = m + TAPS - 1, matrices(m)
 
-    @intrinsic
-    def transform(typing_context, s, step, bias, y, row, column):
-        def generate(context, builder, signature, arguments):
-            s, bias, y = data(context, builder, signature, arguments, 0, 2, 3)
-            e = Emitter(context, builder, signature.args[0].dtype)
-            table = []
-            for _ in range(size * size):
-                table.append(e.load(s))
-                s = e.at(s, arguments[1])
-            bias, total = e.load(bias), None
-            for line in square(e, A, [table[i * size : (i + 1) * size] for i in range(size)]):
-                to = y
-                for vector in line:
-                    number = builder.fadd(vector, bias)
-                    total = number if total is None else builder.fadd(total, number)
-                    e.store(number, to)
-                    to = e.at(to, arguments[5])
-                y = e.at(y, arguments[4])
-            odd = builder.fcmp_unordered("uno", builder.fsub(total, total), total)
-            bits = builder.bitcast(odd, ir.IntType(e.lanes))
-            return builder.zext(bits, ir.IntType(64))
+    def transform(e, s, step, bias, y, row, column):
+        builder, table = e.builder, []
+        for _ in range(size * size):
+            table.append(e.load(s))
+            s = e.at(s, step)
+        bias, total = e.load(bias), None
+        for line in square(e, A, [table[i * size : (i + 1) * size] for i in range(size)]):
+            to = y
+            for vector in line:
+                number = builder.fadd(vector, bias)
+                total = number if total is None else builder.fadd(total, number)
+                e.store(number, to)
+                to = e.at(to, column)
+            y = e.at(y, row)
+        odd = builder.fcmp_unordered("uno", builder.fsub(total, total), total)
+        return builder.zext(builder.bitcast(odd, ir.IntType(e.lanes)), ir.IntType(64))
 
-        return int64(s, step, bias, y, row, column), generate
-
-    return transform
+    return emitted(transform, int64)
 
 
 INPUT = {m: _input(m) for m in POINTS}
