@@ -27,6 +27,7 @@ import numpy as np
 from ..shapes import Pair, Shape4
 from ._jit import U, jit
 from ._shifted import LANES
+from ._strided import gather
 from ._vectors import round_up
 
 _BAND_BYTES = 1 << 19  # that a band's packed block may take: half of the usual second-level cache
@@ -207,22 +208,39 @@ def pack(x, layout, phase_h, phase_w, n0, c0, channels, band_first, band_end, ou
     The block starts at image n0 and, in each plane, at row band_first + layout.base_h. Rows from
     `band_end` on count as zeros.
     """
-    out[:] = 0
-    pixels, (N, C, H, W) = x.reshape(-1), x.shape
-    first_row, phases = band_first + layout.base_h, phase_h.size
-    for c in range(channels):
-        for phase in range(phases):
-            top, left = phase_h[phase], phase_w[phase]
-            rows = (H - top + layout.step_h - 1) // layout.step_h
-            columns = (W - left + layout.step_w - 1) // layout.step_w
-            low, high = max(0, first_row), min(rows, band_end, first_row + layout.rows)
-            for image in range(min(layout.images, N - n0)):
-                start = (c * phases + phase) * layout.plane - layout.base_w
-                start += (image * layout.rows - first_row) * layout.pitch
-                plane = ((n0 + image) * C + c0 + c) * H
-                for i in range(low, high):
-                    row = (plane + i * layout.step_h + top) * W + left
-                    copy(out, start + i * layout.pitch, 1, pixels, row, layout.step_w, columns)
+    pixels, (N, C, H, W), phases = x.reshape(-1), x.shape, phase_h.size
+    first_row, before = band_first + layout.base_h, -layout.base_w
+    for plane in range(channels * phases):
+        c, phase, to = plane // phases, plane % phases, plane * layout.plane
+        top, left = phase_h[phase], phase_w[phase]
+        rows = min(band_end, (H - top + layout.step_h - 1) // layout.step_h)
+        columns = (W - left + layout.step_w - 1) // layout.step_w
+        low = min(max(0, first_row), first_row + layout.rows)
+        above = (low - first_row) * layout.pitch  # zeros
+        count = max(0, min(rows, first_row + layout.rows) - low)
+        for n in range(n0, min(N, n0 + layout.images)):
+            _clear(out, to, above)
+            to += above
+            at = ((n * C + c0 + c) * H + low * layout.step_h + top) * W + left
+            gather(pixels, at, layout.step_h * W, layout.step_w, out, to + before, layout.pitch,
+                   count, columns)  # fmt: skip
+            for _ in range(count):
+                _clear(out, to, before)
+                _clear(out, to + before + columns, layout.pitch - before - columns)
+                to += layout.pitch
+            rest = layout.rows - (low - first_row) - count
+            _clear(out, to, rest * layout.pitch)
+            to += rest * layout.pitch
+        _clear(out, to, (plane + 1) * layout.plane - to)
+    end = channels * phases * layout.plane
+    _clear(out, end, out.size - end)
+
+
+@jit
+def _clear(y, at, count):
+    at = U(at)
+    for j in range(U(max(count, 0))):
+        y[at + j] = 0
 
 
 @jit

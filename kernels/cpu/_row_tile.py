@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from ._jit import jit
-from ._vectors import BYTES, ROWS, SIMD, VECTORS, emitted, lanes
+from ._vectors import BYTES, HALVES, ROWS, SIMD, VECTORS, emitted, lanes
 
 FILTERS = 3  # of a tile of `sum_pixels`
 TAPS = 9 if ROWS == 8 else 4  # and its taps: with 32 registers, or with 16
@@ -47,14 +47,13 @@ def lines_ahead(taps: int, plane: int, itemsize: int) -> np.ndarray:
 
 @emitted
 def _sum_taps(e, x, x_step, at, n, w, bias, y, y_step, plane, ahead, filters, rows, columns, threes,
-              final, left, clip):  # fmt: skip
+              final, halves, clip):  # fmt: skip
     builder = e.builder
     last = builder.sub(filters, e.word(1))
     planes = [builder.mul(plane, e.least(e.word(i), last)) for i in range(ROWS)]
 
-    def tile(vectors, here, to, mask=None):
-        """Sum and store some vectors of pixels, or of the last one only the mask's lanes."""
-        parts = [(v * e.lanes, mask if v == vectors - 1 else None) for v in range(vectors)]
+    def tile(parts, here, to):
+        """Sum and store vectors of pixels: (the first one's place, the vector, a mask or None)."""
 
         def fetch(t):
             e.prefetch(e.at(to, builder.load(e.at(ahead, t))), to_write=True)
@@ -62,32 +61,39 @@ def _sum_taps(e, x, x_step, at, n, w, bias, y, y_step, plane, ahead, filters, ro
         def tap(t, *sums):
             fetch(t)
             source = e.at(here, builder.load(e.at(at, t)))
-            pixels = [e.load(e.at(source, part), some) for part, some in parts]
+            pixels = [vector.load(e.at(source, part), mask) for part, vector, mask in parts]
             weights = e.at(w, builder.mul(t, e.word(ROWS)))
             before, new = iter(sums), list[Any]()
             for i in range(ROWS):
-                factor = e.spread(e.at(weights, i))
-                new += [e.fma(factor, pixel, next(before)) for pixel in pixels]
+                factors = spread(e.at(weights, i))
+                for (_, vector, _), pixel, factor in zip(parts, pixels, factors, strict=True):
+                    new.append(vector.fma(factor, pixel, next(before)))
             return new
 
-        e.repeat(n, ROWS * vectors, 1, fetch)
-        start = [e.spread(e.at(bias, i)) for i in range(ROWS) for _ in parts]
+        def spread(number):
+            whole = e.spread(number)
+            return [whole if vector is e else e.low(whole) for _, vector, _ in parts]
+
+        e.repeat(n, ROWS * len(parts), 1, fetch)
+        start = [vector for i in range(ROWS) for vector in spread(e.at(bias, i))]
         sums = iter(e.at_least_zero(e.repeat(0, n, 1, tap, start), clip))
         for k in planes:
-            for part, some in parts:
-                e.store(next(sums), e.at(to, k, part), some)
+            for part, vector, mask in parts:
+                vector.store(next(sums), e.at(to, k, part), mask)
 
-    tiled = builder.add(final, builder.mul(builder.sub(left, e.word(1)), e.word(e.lanes)))
-    mask = e.first(builder.sub(columns, tiled))
+    whole = [(v * e.lanes, e, None) for v in range(VECTORS)]
 
     def row(r):
         here, to = e.at(x, builder.mul(r, x_step)), e.at(y, builder.mul(r, y_step))
-        e.repeat(0, threes, VECTORS * e.lanes, lambda j: tile(VECTORS, e.at(here, j), e.at(to, j)))
+        e.repeat(0, threes, VECTORS * e.lanes, lambda j: tile(whole, e.at(here, j), e.at(to, j)))
         with builder.if_then(builder.icmp_signed("<", threes, final)):
-            tile(2, e.at(here, threes), e.at(to, threes))
-        for number in range(1, VECTORS + 1):
-            with builder.if_then(builder.icmp_signed("==", left, e.word(number))):
-                tile(number, e.at(here, final), e.at(to, final), mask)
+            tile(whole[:2], e.at(here, threes), e.at(to, threes))
+        here, to, rest = e.at(here, final), e.at(to, final), builder.sub(columns, final)
+        for number in range(1, 2 * VECTORS + 1) if HALVES else range(2, 2 * VECTORS + 1, 2):
+            with builder.if_then(builder.icmp_signed("==", halves, e.word(number))):
+                before, last = (number - 1) // 2, e.half() if number % 2 else e
+                mask = last.first(builder.sub(rest, e.word(before * e.lanes)))
+                tile([*whole[:before], (before * e.lanes, last, mask)], here, to)
 
     e.repeat(0, rows, 1, row)
 
@@ -160,12 +166,13 @@ else:
         """
         lanes = BYTES // x.itemsize
         vectors = (columns + lanes - 1) // lanes
-        threes = max(0, (vectors - 1) // 3 - (vectors % 3 == 1))  # tiles of three vectors
-        left = vectors - 3 * threes  # and one of so many, or two of two
-        threes *= 3 * lanes
-        final = threes + 2 * lanes if left == 4 else threes
+        threes = max(0, (vectors - 1) // 3 - (vectors % 3 == 1)) * 3  # vectors in tiles of three
+        pair = 2 if vectors - threes == 4 else 0  # in one of two
+        final = (threes + pair) * lanes
+        left = columns - final  # at most three vectors, or somewhat less: half vectors
+        halves = (2 * left + lanes - 1) // lanes if HALVES else (left + lanes - 1) // lanes * 2
         _sum_taps(x, x_step, at, at.size, w, bias, y, y_step, plane, ahead, filters, rows, columns,
-                  threes, final, 2 if left == 4 else left, clip)  # fmt: skip
+                  threes * lanes, final, halves, clip)  # fmt: skip
 
     @jit
     def sum_pixels(x, x_step, at, dy, dy_step, plane, filters, rows, columns, sums, later):

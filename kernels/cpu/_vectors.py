@@ -54,6 +54,7 @@ def _chosen() -> str:
 
 SIMD = _chosen()
 BYTES, ROWS = SHAPES[SIMD]
+HALVES = SIMD == "avx512"  # whether half a vector takes less time than a whole one
 
 
 def lanes(itemsize: int) -> int:
@@ -89,7 +90,8 @@ def emitted(body: Callable[..., Any], returns: Any = types.none) -> Any:
             own = ir.Function(builder.module, kind, name)
             own.linkage = "internal"
             own.attributes.add("noinline")
-            e = Emitter(context, ir.IRBuilder(own.append_basic_block("entry")), dtype)
+            own_builder, size = ir.IRBuilder(own.append_basic_block("entry")), dtype.bitwidth // 8
+            e = Emitter(own_builder, context.get_data_type(dtype), size, lanes(size))
             last = body(e, *own.args)
             if returns is types.none:
                 e.builder.ret_void()
@@ -107,11 +109,18 @@ def emitted(body: Callable[..., Any], returns: Any = types.none) -> Any:
 class Emitter:
     """LLVM instructions on vectors as wide as the machine's."""
 
-    def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
-        self.builder, self.number = builder, context.get_data_type(dtype)
-        self.size = dtype.bitwidth // 8
-        self.lanes = lanes(self.size)
-        self.vector = ir.VectorType(self.number, self.lanes)
+    def __init__(self, builder: Any, number: Any, size: int, lanes: int) -> None:
+        """`number` is LLVM's type of a number of `size` bytes."""
+        self.builder, self.number, self.size, self.lanes = builder, number, size, lanes
+        self.vector = ir.VectorType(number, lanes)
+
+    def half(self) -> Emitter:
+        """The same for vectors of half as many lanes."""
+        return Emitter(self.builder, self.number, self.size, self.lanes // 2)
+
+    def low(self, vector: Any) -> Any:
+        """The first half of a vector's lanes."""
+        return self.shuffle(vector, vector, list(range(self.lanes // 2)))
 
     def word(self, number: Any) -> Any:
         """An integer of Python's as one of LLVM's; others as they are."""
@@ -245,17 +254,18 @@ class Emitter:
 
     def at_least_zero(self, vectors: list[Any], wanted: Any) -> list[Any]:
         """Vectors with ReLU applied, if `wanted`: 0 where they are <= 0. A NaN stays NaN."""
-        builder, zeros, before = self.builder, ir.Constant(self.vector, None), self.builder.block
+        builder, before = self.builder, self.builder.block
         inside, after = (builder.append_basic_block(name) for name in ("clip", "clipped"))
         builder.cbranch(wanted, inside, after)
         builder.position_at_end(inside)
+        zeros = [ir.Constant(vector.type, None) for vector in vectors]
         clipped = [
-            builder.select(builder.fcmp_ordered("<=", vector, zeros), zeros, vector)
-            for vector in vectors
+            builder.select(builder.fcmp_ordered("<=", vector, zero), zero, vector)
+            for vector, zero in zip(vectors, zeros, strict=True)
         ]
         builder.branch(after)
         builder.position_at_end(after)
-        results = [builder.phi(self.vector) for _ in vectors]
+        results = [builder.phi(vector.type) for vector in vectors]
         for result, vector, positive in zip(results, vectors, clipped, strict=True):
             result.add_incoming(vector, before)
             result.add_incoming(positive, inside)
