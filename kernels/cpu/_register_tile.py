@@ -25,7 +25,7 @@ from typing import Any
 from llvmlite import ir
 
 from ._jit import U, jit
-from ._vectors import BYTES, ROWS, SIMD, WORD, emitted
+from ._vectors import BYTES, LINE, ROWS, SIMD, WORD, emitted
 
 AHEAD = 128  # bytes: how far ahead of a tile's numbers the lines for later ones are fetched
 
@@ -109,6 +109,11 @@ def _turning(outward: bool) -> Any:
 _turn_out, _turn_in = _turning(True), _turning(False)
 
 
+@emitted
+def _fetch_run(e, x, count):
+    e.repeat(0, count, LINE // e.size, lambda j: e.prefetch(e.at(x, j), to_write=False, level=2))
+
+
 @jit
 def at_least_zero(c):
     """ReLU of the numbers of a tile, in place; a NaN stays NaN."""
@@ -137,6 +142,10 @@ if SIMD == "plain":
                 y[k * plane + i] = c[i * c_step + k]
 
     turn_in = turn_out
+
+    @jit
+    def fetch_run(x, count):
+        """Nothing: a processor may fetch what it likes."""
 
 else:
 
@@ -167,3 +176,8 @@ else:
         """Do the same as `turn_out`, where it is c that lies far away."""
         for k in range(0, width, BYTES // c.itemsize):
             _turn_in(c[k:], c_step, y[k * plane :], plane)
+
+    @jit
+    def fetch_run(x, count):
+        """Have the lines of `count` numbers fetched into the second-level cache."""
+        _fetch_run(x, count)

@@ -21,7 +21,7 @@ from .. import buffers, threads
 from ..shapes import Geometry
 from ._jit import SMALL, U, jit, kernel, take, workers
 from ._places import places
-from ._register_tile import outer, turn_in, turn_out
+from ._register_tile import fetch_run, outer, turn_in, turn_out
 from ._tasks import FLOPS, block, lanes_of, list_pixels
 from ._vectors import ROWS, VECTORS, lanes, round_up
 
@@ -77,13 +77,26 @@ def _sum_products(team, dy, x, partial, t, blocks, sizes, turned, tile, few, pix
             cut_channels = (cut * channels, min(depth, (cut + 1) * channels))
             sums = partial[part, group]
             _clear(sums, cut_channels, depth)
-            for unit in range(units * part // parts, units * (part + 1) // parts):
-                n = (unit // bands * images, min(dy.shape[0], (unit // bands + 1) * images))
-                rows = (unit % bands * band, (unit % bands + 1) * band)
-                _sum_task(dy, x, sums.reshape(-1), t, n, rows, group, cut_channels, sizes,
+            last = units * (part + 1) // parts - 1
+            for unit in range(units * part // parts, last + 1):
+                n, rows = _unit(unit, images, band, bands, dy.shape[0])
+                following = task + team.size  # probably this member's next task
+                later, later_group = unit + 1, group
+                if unit == last:
+                    later = units * (following // (cuts * groups)) // parts
+                    later_group = following // cuts % groups
+                ahead = _unit(later, images, band, bands, dy.shape[0]), later_group
+                _sum_task(dy, x, sums.reshape(-1), t, n, rows, group, cut_channels, sizes, ahead,
                           turned[member], tile[member], few[member], pixels[member],
                           counts[member])  # fmt: skip
             task = take(team)
+
+
+@jit
+def _unit(unit, images, band, bands, N):
+    """Return the images and rows of a unit of work; beyond the last one, no images."""
+    first = min(N, unit // bands * images)
+    return (first, min(N, first + images)), (unit % bands * band, (unit % bands + 1) * band)
 
 
 @jit
@@ -95,9 +108,12 @@ def _clear(sums, channels, depth):
 
 @jit
 def _sum_task(
-    dy, x, sums, t, n, rows, group, channels, sizes, turned, tile, few, pixels, counts
+    dy, x, sums, t, n, rows, group, channels, sizes, ahead, turned, tile, few, pixels, counts
 ):  # fmt: skip
-    """Add to sums, dw of a group by (tap, filter), what some rows of some images contribute."""
+    """Add to sums, dw of a group by (tap, filter), what some rows of some images contribute.
+
+    Meanwhile what comes next of dy is fetched: another block of filters, or `ahead`.
+    """
     filters, padded, step, depth = sizes
     image, plane = x.shape[1] * x.shape[2] * x.shape[3], dy.shape[2] * dy.shape[3]
     by_list = counts.shape[1] > 1 and dy.shape[3] > step  # shorter rows would not fill squares
@@ -119,16 +135,46 @@ def _sum_task(
             if counts.shape[1] > 1:
                 _by_class(turned[0], pixels[1], count, n[0] * plane + above, wide, turned[1])
                 listed = turned[1]
+        if b + 1 < blocks:
+            later = _runs_of(dy, n, rows, group, b + 1, blocks, sizes)
+        else:
+            later = _runs_of(dy, ahead[0][0], ahead[0][1], ahead[1], 0, blocks, sizes)
         if depth % ROWS == 0:
             _sum_by_spots(source, t, pixels[0], counts, channels, depth, listed, wide, sums[k:],
-                          padded, step)  # fmt: skip
+                          padded, dy.reshape(-1), later, step)  # fmt: skip
         else:
             _sum_by_runs(source, t, pixels[0], counts, listed, wide, sums[k:], padded, tile, few,
-                         step)  # fmt: skip
+                         dy.reshape(-1), later, step)  # fmt: skip
 
 
 @jit
-def _sum_by_spots(x, t, at, counts, channels, depth, dy, wide, sums, padded, step):
+def _runs_of(dy, n, rows, group, block, blocks, sizes):
+    """Return where the runs of pixels lie that a block of filters needs of some images' rows.
+
+    Numbers: where the first one lies, how many there are, how many an image, how long they are,
+    and how far it is to the next one, and to the next image's.
+    """
+    filters, padded, step, _ = sizes
+    plane, above = dy.shape[2] * dy.shape[3], rows[0] * dy.shape[3]
+    k, wide = lanes_of(block, blocks, padded, step)
+    real, image = min(wide, filters - k), dy.shape[1] * plane
+    span = min(rows[1] * dy.shape[3], plane) - above
+    first = n[0] * image + (group * filters + k) * plane + above
+    return first, (n[1] - n[0]) * real, real, span, plane, image
+
+
+@jit
+def _fetch(dy, runs, part, parts):
+    """Have a part of the runs fetched into the second-level cache."""
+    first, number, each, span, plane, image = runs
+    for i in range(number * part // parts, number * (part + 1) // parts):
+        fetch_run(dy[first + i // each * image + i % each * plane :], span)
+
+
+@jit
+def _sum_by_spots(
+    x, t, at, counts, channels, depth, dy, wide, sums, padded, all_dy, later, step
+):  # fmt: skip
     """Tiles of 8 channels of one (r, s), and of the pixels of all classes that meet it."""
     for spot in range(t.meets.shape[1]):
         k = 0
@@ -140,20 +186,28 @@ def _sum_by_spots(x, t, at, counts, channels, depth, dy, wide, sums, padded, ste
             k += 1
             if last == first:
                 continue
-            for tap in range(spot * depth + channels[0], spot * depth + channels[1], ROWS):
+            tiles = (channels[1] - channels[0]) // ROWS
+            for i in range(tiles):
+                tap = spot * depth + channels[0] + i * ROWS
+                _fetch(all_dy, later, spot * tiles + i, t.meets.shape[1] * tiles)
                 to = sums[tap * padded :]
                 outer(wide // step, x, t.tap_at[tap:], at[first:], last - first, dy[first * wide :],
                       wide, to, padded, to, padded, wide)  # fmt: skip
 
 
 @jit
-def _sum_by_runs(x, t, at, counts, dy, wide, sums, padded, tile, few, step):
+def _sum_by_runs(
+    x, t, at, counts, dy, wide, sums, padded, tile, few, all_dy, later, step
+):  # fmt: skip
     """Tiles of 8 taps of a run, whatever their channels and (r, s), and of a class's pixels."""
+    most = counts[1].sum()
     for k in range(counts.shape[1]):
         first, count = counts[0, k], counts[1, k]
         for run in range(t.runs_of[k], t.runs_of[k + 1]):
             end = t.run_first[run] + t.run_count[run]
             for tap in range(t.run_first[run], end, ROWS):
+                if 2 * count > most:  # the middle of the images
+                    _fetch(all_dy, later, tap // ROWS, (t.tap_at.size + ROWS - 1) // ROWS)
                 _add_tile(x, t.tap_at[tap:], at[first:], count, dy[first * wide :],
                           sums[tap * padded :], padded, min(ROWS, end - tap), wide, tile, few,
                           step)  # fmt: skip
