@@ -102,13 +102,24 @@ def take(typing_context: Any, team: Any) -> Any:
     team[0] counts them, atomically. Tasks are taken rather than dealt out, so a thread that the
     system holds up, or a core that others use too, delays one task and not half of them.
     """
+    return numba.int64(team), _count("monotonic")
 
+
+@intrinsic
+def arrive(typing_context: Any, arrived: Any) -> Any:
+    """Return how many members of a team have come here before, counted in arrived[0].
+
+    What those had written until then, this member sees: so the last one may use all their results.
+    """
+    return numba.int64(arrived), _count("acq_rel")
+
+
+def _count(order: str) -> Callable[..., Any]:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        one = context.get_constant(numba.int64, 1)
-        return builder.atomic_rmw("add", array.data, one, "monotonic")
+        return builder.atomic_rmw("add", array.data, context.get_constant(numba.int64, 1), order)
 
-    return numba.int64(team), generate
+    return generate
 
 
 def workers() -> int:

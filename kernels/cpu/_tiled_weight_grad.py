@@ -19,7 +19,7 @@ from numba import prange
 
 from .. import buffers, threads
 from ..shapes import Geometry
-from ._jit import SMALL, U, jit, kernel, take, workers
+from ._jit import SMALL, U, arrive, jit, kernel, take, workers
 from ._places import places
 from ._register_tile import fetch_run, outer, turn_in, turn_out
 from ._tasks import FLOPS, block, lanes_of, list_pixels
@@ -29,6 +29,7 @@ _TURNED = 1 << 19  # bytes that a task's pixels of dy may take, for one block of
 _PARTS = 32  # partial weight gradients, at most
 _SUMS = 8  # tasks of a weight gradient, at least: each turns its pixels round anew
 _PARTIALS = 1 << 23  # bytes that all of them may take
+_LITTLE = 1 << 20  # numbers of all parts that one thread adds up, sooner than another launch would
 _FEW = 3  # pixels side by side that are not worth a square
 
 
@@ -56,16 +57,23 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometr
         pixels = np.empty((team, 2, most), np.int64)
         counts = np.empty((team, 2, t.rows_of.size - 1), np.int64)
         few = np.empty((team, ROWS), np.int64)
+        lines = buffers.empty((team, ROWS * R * S, padded), x.dtype)
+        by_tap, at_once = dw.reshape(groups, filters, C, R * S), partial.size <= _LITTLE
         _sum_products(
             work, dy, x, partial, t._replace(tap_at=at), (images, band, groups, cuts, channels),
-            (filters, padded, step, C), turned, tile, few, pixels, counts,
+            (filters, padded, step, C), at_once, by_tap, lines, np.zeros(1, np.int64), turned, tile,
+            few, pixels, counts,
         )  # fmt: skip
-        lines = buffers.empty((team, ROWS * R * S, padded), x.dtype)
-        _add_up(work, partial, dw.reshape(groups, filters, C, R * S), lines, step)
+        if not at_once:
+            _add_up(work, partial, by_tap, lines, step)
 
 
 @kernel
-def _sum_products(team, dy, x, partial, t, blocks, sizes, turned, tile, few, pixels, counts):
+def _sum_products(
+    team, dy, x, partial, t, blocks, sizes, at_once, dw, lines, arrived, turned, tile, few, pixels,
+    counts,
+):  # fmt: skip
+    """Fill partial; and then dw, if at once: the member that is the last to end adds up."""
     images, band, groups, cuts, channels = blocks
     parts, depth = partial.shape[0], sizes[3]
     bands = (dy.shape[2] + band - 1) // band
@@ -90,6 +98,9 @@ def _sum_products(team, dy, x, partial, t, blocks, sizes, turned, tile, few, pix
                           turned[member], tile[member], few[member], pixels[member],
                           counts[member])  # fmt: skip
             task = take(team)
+        if at_once and arrive(arrived) == team.size - 1:
+            for block in range(groups * ((depth + ROWS - 1) // ROWS)):
+                _add_block(block, partial, dw, lines[member], sizes[2])
 
 
 @jit
@@ -282,27 +293,31 @@ def _by_class(turned, to, count, shift, wide, listed):
 
 @kernel
 def _add_up(team, partial, dw, lines, step):
-    """dw[group, k, c, spot] = sum over parts of partial[part, group, (spot, c), k], in order.
-
-    A task adds up some channels by (channel, spot) and filter, and turns these lines round.
-    """
-    groups, filters, depth, spots = dw.shape
-    flat, blocks, whole = dw.reshape(-1), (depth + ROWS - 1) // ROWS, filters // step * step
+    """dw[group, k, c, spot] = sum over parts of partial[part, group, (spot, c), k], in order."""
+    groups, _, depth, _ = dw.shape
     for member in prange(team.size):
-        task, sums = take(team), lines[member]
-        while task < groups * blocks:
-            group, first = task // blocks, task % blocks * ROWS
-            count = min(ROWS, depth - first) * spots
-            for i in range(count):
-                _add_parts(partial, group, i % spots * depth + first + i // spots, sums[i])
-            to = flat[(group * filters * depth + first) * spots :]
-            turned = count // ROWS * ROWS
-            for i in range(0, turned, ROWS):
-                turn_out(sums[i:].reshape(-1), sums.shape[1], to[i:], depth * spots, whole)
-            for k in range(filters):
-                for i in range(turned if k < whole else 0, count):
-                    to[k * depth * spots + i] = sums[i, k]
-            task = take(team)
+        block = take(team)
+        while block < groups * ((depth + ROWS - 1) // ROWS):
+            _add_block(block, partial, dw, lines[member], step)
+            block = take(team)
+
+
+@jit
+def _add_block(block, partial, dw, sums, step):
+    """Add up some channels by (channel, spot) and filter, and turn these lines round."""
+    filters, depth, spots = dw.shape[1:]
+    blocks, whole = (depth + ROWS - 1) // ROWS, filters // step * step
+    group, first = block // blocks, block % blocks * ROWS
+    count = min(ROWS, depth - first) * spots
+    for i in range(count):
+        _add_parts(partial, group, i % spots * depth + first + i // spots, sums[i])
+    to = dw.reshape(-1)[(group * filters * depth + first) * spots :]
+    turned = count // ROWS * ROWS
+    for i in range(0, turned, ROWS):
+        turn_out(sums[i:].reshape(-1), sums.shape[1], to[i:], depth * spots, whole)
+    for k in range(filters):
+        for i in range(turned if k < whole else 0, count):
+            to[k * depth * spots + i] = sums[i, k]
 
 
 @jit
