@@ -27,9 +27,12 @@ from ._vectors import ROWS, VECTORS, lanes, round_up
 
 _TURNED = 1 << 19  # bytes that a task's pixels of dy may take, for one block of filters
 _PARTS = 32  # partial weight gradients, at most
-_SUMS = 8  # tasks of a weight gradient, at least: each turns its pixels round anew
+_SUMS = (
+    8  # tasks of a weight gradient, at least: each turns its pixels round anew, or twice as many
+)
 _PARTIALS = 1 << 23  # bytes that all of them may take
 _LITTLE = 1 << 20  # numbers of all parts that one thread adds up, sooner than another launch would
+_SMALL = 1 << 22  # bytes of a dy that is turned round once, for all tasks
 _FEW = 3  # pixels side by side that are not worth a square
 
 
@@ -42,11 +45,14 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometr
     padded, rows = round_up(filters, step), round_up(t.tap_at.size, ROWS)
     images, band = block(N, P, Q, _TURNED // (VECTORS * step * x.itemsize))
     units, size = -(-N // images) * -(-P // band), groups * rows * padded
-    parts = max(1, min(units, _PARTS, _PARTIALS // (size * x.itemsize)))
-    parts = -(-units // -(-units // parts))  # of equal size, if possible
     whole = C % ROWS == 0  # then tiles of 8 channels of one tap, which can be shared out
-    channels = round_up(-(-C // -(-_SUMS // (parts * groups))), ROWS) if whole else C
+    once = whole and C // ROWS * groups >= _SUMS and dy.nbytes <= _SMALL  # dy is turned round once
+    parts = 1 if once else max(1, min(units, _PARTS, _PARTIALS // (size * x.itemsize)))
+    parts = -(-units // -(-units // parts))  # of equal size, if possible
+    tasks = -(-(2 * _SUMS if once else _SUMS) // (parts * groups))
+    channels = round_up(-(-C // tasks), ROWS) if whole else C
     cuts, most = -(-C // channels), images * band * Q
+    filter_blocks = -(-padded // (VECTORS * step))
     at = np.concatenate((t.tap_at, np.full(rows - t.tap_at.size, t.tap_at[-1])))
     work = dy.size * t.tap_at.size // FLOPS
     partial = buffers.empty((parts, groups, rows, padded), x.dtype)
@@ -58,26 +64,30 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometr
         counts = np.empty((team, 2, t.rows_of.size - 1), np.int64)
         few = np.empty((team, ROWS), np.int64)
         lines = buffers.empty((team, ROWS * R * S, padded), x.dtype)
+        blocks, sizes = (images, band, groups, cuts, channels), (filters, padded, step, C)
+        ready = buffers.empty((once * units * groups * filter_blocks, turned[0, 0].size), x.dtype)
+        if once:
+            _turn_all(work, dy, x, t, blocks, sizes, ready, turned, pixels, counts)
         by_tap, at_once = dw.reshape(groups, filters, C, R * S), partial.size <= _LITTLE
         _sum_products(
-            work, dy, x, partial, t._replace(tap_at=at), (images, band, groups, cuts, channels),
-            (filters, padded, step, C), at_once, by_tap, lines, np.zeros(1, np.int64), turned, tile,
-            few, pixels, counts,
+            work, dy, x, partial, t._replace(tap_at=at), blocks, sizes, at_once, by_tap, lines,
+            np.zeros(1, np.int64), ready, turned, tile, few, pixels, counts,
         )  # fmt: skip
-        if not at_once:
+        if parts > 1 and not at_once:
             _add_up(work, partial, by_tap, lines, step)
 
 
 @kernel
 def _sum_products(
-    team, dy, x, partial, t, blocks, sizes, at_once, dw, lines, arrived, turned, tile, few, pixels,
-    counts,
+    team, dy, x, partial, t, blocks, sizes, at_once, dw, lines, arrived, ready, turned, tile, few,
+    pixels, counts,
 ):  # fmt: skip
-    """Fill partial; and then dw, if at once: the member that is the last to end adds up."""
+    """Fill partial; and dw, if there is one part, or `at_once`: the last member to end adds up."""
     images, band, groups, cuts, channels = blocks
     parts, depth = partial.shape[0], sizes[3]
     bands = (dy.shape[2] + band - 1) // band
     units = (dy.shape[0] + images - 1) // images * bands
+    channel_blocks, each = (depth + ROWS - 1) // ROWS, ready.shape[0] // units
     for member in prange(team.size):
         task = take(team)
         while task < parts * groups * cuts:
@@ -95,11 +105,14 @@ def _sum_products(
                     later_group = following // cuts % groups
                 ahead = _unit(later, images, band, bands, dy.shape[0]), later_group
                 _sum_task(dy, x, sums.reshape(-1), t, n, rows, group, cut_channels, sizes, ahead,
-                          turned[member], tile[member], few[member], pixels[member],
-                          counts[member])  # fmt: skip
+                          ready[unit * each :], turned[member], tile[member], few[member],
+                          pixels[member], counts[member])  # fmt: skip
+            if parts == 1:
+                for block in range(cut_channels[0] // ROWS, (cut_channels[1] + ROWS - 1) // ROWS):
+                    _add_block(group * channel_blocks + block, partial, dw, lines[member], sizes[2])
             task = take(team)
-        if at_once and arrive(arrived) == team.size - 1:
-            for block in range(groups * ((depth + ROWS - 1) // ROWS)):
+        if at_once and parts > 1 and arrive(arrived) == team.size - 1:
+            for block in range(groups * channel_blocks):
                 _add_block(block, partial, dw, lines[member], sizes[2])
 
 
@@ -119,33 +132,25 @@ def _clear(sums, channels, depth):
 
 @jit
 def _sum_task(
-    dy, x, sums, t, n, rows, group, channels, sizes, ahead, turned, tile, few, pixels, counts
+    dy, x, sums, t, n, rows, group, channels, sizes, ahead, ready, turned, tile, few, pixels, counts
 ):  # fmt: skip
     """Add to sums, dw of a group by (tap, filter), what some rows of some images contribute.
 
-    Meanwhile what comes next of dy is fetched: another block of filters, or `ahead`.
+    dy is turned round in `ready`, or else is now, a block of filters at a time. Meanwhile what
+    comes next of it is fetched: another block, or `ahead`.
     """
     filters, padded, step, depth = sizes
-    image, plane = x.shape[1] * x.shape[2] * x.shape[3], dy.shape[2] * dy.shape[3]
-    by_list = counts.shape[1] > 1 and dy.shape[3] > step  # shorter rows would not fill squares
-    apart = dy.shape[1] * plane
-    count = list_pixels(t, n, rows, image, apart if by_list else plane, 1, pixels, counts)
+    count, by_list = _list(dy, x, t, n, rows, step, pixels, counts)
     source = x.reshape(-1)[group * depth * x.shape[2] * x.shape[3] :]
     blocks = (padded + VECTORS * step - 1) // (VECTORS * step)
     for b in range(blocks):
         k, wide = lanes_of(b, blocks, padded, step)
-        first, real = (group * filters + k) * plane, min(wide, filters - k)
-        listed = turned[0]
-        if by_list:
-            _turn_listed(dy.reshape(-1), pixels[1], count, first, real, plane, listed, wide, step)
+        listed = turned[1]
+        if ready.shape[0] > 0:
+            listed = ready[group * blocks + b]
         else:
-            above = rows[0] * dy.shape[3]
-            span = min(rows[1] * dy.shape[3], plane) - above
-            _turn_images(dy.reshape(-1), n, span, apart, first + above, real, plane, turned[0],
-                         wide, step)  # fmt: skip
-            if counts.shape[1] > 1:
-                _by_class(turned[0], pixels[1], count, n[0] * plane + above, wide, turned[1])
-                listed = turned[1]
+            _turn_block(dy, n, rows, group, b, blocks, sizes, by_list, pixels[1], count,
+                        counts.shape[1], turned[0], listed)  # fmt: skip
         if b + 1 < blocks:
             later = _runs_of(dy, n, rows, group, b + 1, blocks, sizes)
         else:
@@ -156,6 +161,53 @@ def _sum_task(
         else:
             _sum_by_runs(source, t, pixels[0], counts, listed, wide, sums[k:], padded, tile, few,
                          dy.reshape(-1), later, step)  # fmt: skip
+
+
+@kernel
+def _turn_all(team, dy, x, t, blocks, sizes, ready, turned, pixels, counts):
+    """Turn dy round, for all tasks: ready[(unit, group, block), (pixel, filter)]."""
+    images, band, groups, _, _ = blocks
+    _, padded, step, _ = sizes
+    bands = (dy.shape[2] + band - 1) // band
+    blocks_of_filters = (padded + VECTORS * step - 1) // (VECTORS * step)
+    for member in prange(team.size):
+        task = take(team)
+        while task < ready.shape[0]:
+            b, group = task % blocks_of_filters, task // blocks_of_filters % groups
+            unit = task // (blocks_of_filters * groups)
+            n, rows = _unit(unit, images, band, bands, dy.shape[0])
+            count, by_list = _list(dy, x, t, n, rows, step, pixels[member], counts[member])
+            _turn_block(dy, n, rows, group, b, blocks_of_filters, sizes, by_list, pixels[member, 1],
+                        count, counts.shape[2], turned[member, 0], ready[task])  # fmt: skip
+            task = take(team)
+
+
+@jit
+def _list(dy, x, t, n, rows, step, pixels, counts):
+    """List a unit's pixels; return how many, and whether dy is turned round as they are listed."""
+    by_list = counts.shape[1] > 1 and dy.shape[3] > step  # shorter rows would not fill squares
+    image, plane = x.shape[1] * x.shape[2] * x.shape[3], dy.shape[2] * dy.shape[3]
+    apart = dy.shape[1] * plane if by_list else plane
+    return list_pixels(t, n, rows, image, apart, 1, pixels, counts), by_list
+
+
+@jit
+def _turn_block(
+    dy, n, rows, group, block, blocks, sizes, by_list, pixels, count, classes, scratch, turned
+):  # fmt: skip
+    """Turn a block of filters round: turned[j, k] = dy of the j-th pixel and filter k."""
+    filters, padded, step, _ = sizes
+    k, wide = lanes_of(block, blocks, padded, step)
+    plane, above = dy.shape[2] * dy.shape[3], rows[0] * dy.shape[3]
+    first, real = (group * filters + k) * plane, min(wide, filters - k)
+    if by_list:
+        _turn_listed(dy.reshape(-1), pixels, count, first, real, plane, turned, wide, step)
+        return
+    to, span = turned if classes == 1 else scratch, min(rows[1] * dy.shape[3], plane) - above
+    _turn_images(dy.reshape(-1), n, span, dy.shape[1] * plane, first + above, real, plane, to, wide,
+                 step)  # fmt: skip
+    if classes > 1:
+        _by_class(scratch, pixels, count, n[0] * plane + above, wide, turned)
 
 
 @jit
