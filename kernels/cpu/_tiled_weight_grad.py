@@ -27,12 +27,11 @@ from ._vectors import ROWS, VECTORS, lanes, round_up
 
 _TURNED = 1 << 19  # bytes that a task's pixels of dy may take, for one block of filters
 _PARTS = 32  # partial weight gradients, at most
-_SUMS = (
-    8  # tasks of a weight gradient, at least: each turns its pixels round anew, or twice as many
-)
+_SUMS = 8  # tasks of a weight gradient, at least: each turns its pixels round anew
+_SHARES = 16  # tasks, where they need not
 _PARTIALS = 1 << 23  # bytes that all of them may take
 _LITTLE = 1 << 20  # numbers of all parts that one thread adds up, sooner than another launch would
-_SMALL = 1 << 22  # bytes of a dy that is turned round once, for all tasks
+_SMALL = 1 << 22  # bytes of a small dy
 _FEW = 3  # pixels side by side that are not worth a square
 
 
@@ -46,10 +45,11 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometr
     images, band = block(N, P, Q, _TURNED // (VECTORS * step * x.itemsize))
     units, size = -(-N // images) * -(-P // band), groups * rows * padded
     whole = C % ROWS == 0  # then tiles of 8 channels of one tap, which can be shared out
-    once = whole and C // ROWS * groups >= _SUMS and dy.nbytes <= _SMALL  # dy is turned round once
+    # where dy is small, or the weights are many, dy is turned round once, for all tasks
+    once = whole and C // ROWS * groups >= _SUMS and dy.nbytes <= max(_SMALL, 4 * dw.nbytes)
     parts = 1 if once else max(1, min(units, _PARTS, _PARTIALS // (size * x.itemsize)))
     parts = -(-units // -(-units // parts))  # of equal size, if possible
-    tasks = -(-(2 * _SUMS if once else _SUMS) // (parts * groups))
+    tasks = -(-(_SHARES if once else _SUMS) // (parts * groups))
     channels = round_up(-(-C // tasks), ROWS) if whole else C
     cuts, most = -(-C // channels), images * band * Q
     filter_blocks = -(-padded // (VECTORS * step))
@@ -139,7 +139,7 @@ def _sum_task(
     dy is turned round in `ready`, or else is now, a block of filters at a time. Meanwhile what
     comes next of it is fetched: another block, or `ahead`.
     """
-    filters, padded, step, depth = sizes
+    _, padded, step, depth = sizes
     count, by_list = _list(dy, x, t, n, rows, step, pixels, counts)
     source = x.reshape(-1)[group * depth * x.shape[2] * x.shape[3] :]
     blocks = (padded + VECTORS * step - 1) // (VECTORS * step)
