@@ -2,31 +2,33 @@
 
 The model counts what a number of the result takes, in multiply-adds of whole vectors:
 
-    runs     (1.35 * taps + 30) * K' / K
-    tiles    (taps + 30) / 0.95 * K' / K
-    rows     (taps + 12) * K' / K * Q' / Q + 12 * copied
-    winograd 1.1 / 0.95 * (values * ((C + 20) * K' + 15 * C') + once) / (P * Q * K)
+    runs     (1.6 * taps + 45) * K' / K
+    tiles    ((1 + 0.25 / wide) * taps + 55) * K' / K
+    rows     (1.05 * taps + 15) * K' / K * Q' / Q + 30 * copied
+    winograd 1.1 / 0.9 * (values * ((C + 20) * K' + 15 * C') + once) / (P * Q * K)
 
 where taps is what one number sums up, C/groups*R*S forward and K/groups*R*S/stride² for the input
 gradient, and what stands beside them is storing the result, turned round in `tiles`. Weight
 gradients have taps rounded up to whole rows of tiles; in `rows` these are added to sums in memory
-once for the vectors of an image, so there it is
+once for the vectors of an image. There it is
 
-    rows     1.03 * taps * (1 + 35 / vectors) * K' / K * Q' / Q + 20 * copied
+    runs     (1.45 * taps + 30) * K' / K
+    tiles    ((1 + 0.25 / wide) * taps + 40) * K' / K
+    rows     1.15 * taps * (1 + 35 / vectors) * K' / K * Q' / Q + 8 + 20 * copied
 
-K', Q' and C' are filters, columns and channels rounded up to whole tiles, `copied` the source's
-numbers that are copied for one of the result, `values` the numbers that Winograd's tiles of one
-image and channel become, what they have beyond the image included; `once` is the transform of the
-weights, shared by 8 images. The model does not ask how many images there are, for one has to give
-the same bits alone and in a batch. Winograd's path rounds more, so it must be better by a tenth; it
-computes 3 x 3 kernels of stride 1, unless forced only in float32. On 18 layers and their input
-gradients, 16 to 512 channels, with 1, 8 and 32 images, it was never slower than the others where it
-is chosen. The most is left out at 512 x 512 channels on 7 x 7 or 4 x 4 pixels: 1.4 to 1.8 times the
-speed of `tiles` for 32 images, but half of it for one.
+K', Q' and C' are filters, columns and channels rounded up to whole tiles, `wide` the vectors of a
+tile, `copied` the source's numbers that are copied for one of the result, `values` the numbers that
+Winograd's tiles of one image and channel become, what they have beyond the image included; `once`
+is the transform of the weights, shared by 8 images. The model does not ask how many images there
+are, for one has to give the same bits alone and in a batch. Winograd's path rounds more, so it must
+be better by a tenth; it computes 3 x 3 kernels of stride 1, unless forced only in float32. On 18
+layers and their input gradients, 16 to 512 channels, with 1, 8 and 32 images, it was never slower
+than the others where it is chosen. The most is left out at 512 x 512 channels on 7 x 7 or 4 x 4
+pixels: 1.4 to 1.8 times the speed of `tiles` for 32 images, but half of it for one.
 
 The constants were fitted to some 60 layers and their gradients, on an AMD EPYC of the fourth
-generation with AVX-512. On 14 others, the path chosen took 1.01 times as long as the fastest one in
-the geometric mean, 1.13 times at worst. Kernels of 1 x 1 are `pointwise`.
+generation with AVX-512. On 14 others, the path chosen took 1.005 times as long as the fastest one in
+the geometric mean, 1.16 times at worst. Kernels of 1 x 1 are `pointwise`.
 
 MINICNN_CONV=runs, tiles, rows, pointwise or winograd, or `forced` around the calls, take that path
 wherever it can compute the layer.
@@ -45,7 +47,7 @@ from ..errors import ArgumentError
 from ..shapes import Pair
 from ._row_tile import FILTERS, TAPS
 from ._shifted import BLOCK
-from ._vectors import ROWS, lanes, round_up
+from ._vectors import HALVES, ROWS, VECTORS, lanes, round_up
 
 PATHS = ("runs", "tiles", "rows", "pointwise", "winograd")
 
@@ -141,9 +143,11 @@ def _cheapest(
     step = lanes(itemsize)
     whole, tiled = round_up(filters, step), round_up(taps, ROWS) if of_weights else taps
     blocks = filters if filters == 1 and not of_weights else round_up(filters, BLOCK)
+    wide = whole / step / -(-whole // (VECTORS * step))
+    each, once = (1.45, 30) if of_weights else (1.6, 45)
     costs = {
-        "runs": (1.35 * taps + 30) * blocks / filters,
-        "tiles": (tiled + 30) / 0.95 * whole / filters,
+        "runs": (each * taps + once) * blocks / filters,
+        "tiles": ((1 + 0.25 / wide) * tiled + (40 if of_weights else 55)) * whole / filters,
     }
     if outputs is not None and itemsize == 4:
         costs["winograd"] = _CLEARLY * _winograd_cost(taps // 9, filters, step, *outputs)
@@ -153,14 +157,15 @@ def _cheapest(
 
 
 def _rows_cost(taps: int, filters: int, step: int, of_weights: bool, rows: Rows) -> float:
-    width = round_up(rows.width, step)
+    width = float(round_up(rows.width, step))
     if of_weights:
-        vectors = width // step * rows.height
-        whole, each = round_up(filters, FILTERS), 1.03 * round_up(taps, TAPS) * (1 + 35 / vectors)
-        copying = 20 * rows.copied
+        added = 1 + 35 / (width // step * rows.height)
+        whole, each = round_up(filters, FILTERS), 1.15 * round_up(taps, TAPS) * added
+        beside = 8 + 20 * rows.copied
     else:
-        whole, each, copying = round_up(filters, ROWS), taps + 12, 12 * rows.copied
-    return each * whole / filters * width / rows.width + copying
+        width -= 0.2 * step * (HALVES and 0 < rows.width % step <= step // 2)
+        whole, each, beside = round_up(filters, ROWS), 1.05 * taps + 15, 30 * rows.copied
+    return each * whole / filters * width / rows.width + beside
 
 
 def _winograd_cost(channels: int, filters: int, step: int, P: int, Q: int) -> float:
@@ -168,4 +173,4 @@ def _winograd_cost(channels: int, filters: int, step: int, P: int, Q: int) -> fl
     weights = (tiles.m + 2) ** 2 * channels * whole
     once = weights * (1.25 if 4 * weights <= _CACHE else 7.5)
     each = tiles.values * ((channels + 20) * whole + 15 * round_up(channels, step))
-    return (each + once) / 0.95 / (P * Q * filters)
+    return (each + once) / 0.9 / (P * Q * filters)

@@ -31,7 +31,7 @@ from ._row_tile import FILTERS, TAPS, lines_ahead, sum_pixels, sum_taps
 from ._tasks import FLOPS, add_up
 from ._vectors import BYTES, ROWS, round_up
 
-_TASKS = 64  # at least, if the shapes allow: for many threads, and a short wait for the last one
+_TASKS = 32  # at least, if the shapes allow: for many threads, and a short wait for the last one
 _SOURCE = 1 << 18  # bytes of the source of a task: it should stay in the second-level cache
 _PARTS = 32  # partial weight gradients, at most
 _PARTIALS = 1 << 23  # bytes that all of them may take
@@ -71,7 +71,15 @@ def work(w_shape: Shape4, geometry: Geometry, size: Pair, grad_of: str) -> Rows 
             return None
         filters, depth, padding = C, K // groups, _back(padding, dilation, (R, S))
     copied = depth * stride[0] * stride[1] / filters if _copies(stride, padding) else 0
+    if grad_of == "weight":  # and that for each cut of the filters
+        blocks = -(-filters // FILTERS)
+        copied *= -(-blocks // _blocks_of_a_task(blocks, round_up(depth * R * S, TAPS)))
     return Rows(*size, copied)
+
+
+def _blocks_of_a_task(blocks: int, taps: int) -> int:
+    """Return how many blocks of filters a task of a weight gradient takes: their sums stay near."""
+    return min(blocks, max(1, _SUMS // (FILTERS * taps * BYTES)))
 
 
 def _copies(stride: Pair, padding: Pair) -> bool:
@@ -142,7 +150,7 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometr
     at = np.concatenate((t.tap_at, np.full(round_up(taps, TAPS) - taps, t.tap_at[-1])))
     tile = FILTERS * at.size * BYTES  # bytes of the sums of some filters
     blocks = -(-p.filters // FILTERS)
-    cut = min(blocks, max(1, _SUMS // tile))  # blocks of filters of a task
+    cut = _blocks_of_a_task(blocks, at.size)
     units = N * p.bands
     parts = min(units, _PARTS, max(1, _PARTIALS // dw.nbytes))
     parts = -(-units // -(-units // parts))  # of equal size, if possible
