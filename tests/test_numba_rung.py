@@ -163,7 +163,7 @@ def test_few_filters_are_shifted_runs_and_many_are_tiles(taps, filters, path):
         ((3, 32, 224, 3, 2, 1), "", "rows"),  # MobileNet
         ((3, 32, 224, 3, 2, 1), "input", "runs"),  # 3 filters, and a stride to go back
         ((64, 3, 128, 3, 1, 1), "input", "rows"),  # 3 channels to 64: a first layer, backwards
-        ((3, 64, 224, 11, 4, 2), "", "tiles"),  # AlexNet: 55 columns would be 64, 363 taps
+        ((3, 64, 224, 11, 4, 2), "", "rows"),  # AlexNet: 55 columns, three vectors and a half
         ((3, 64, 224, 11, 4, 2), "weight", "tiles"),
         ((16, 32, 6, 5, 1, 0), "", "tiles"),  # rows of 2 numbers
         ((3, 8, 160, 3, 1, 1), "", "rows"),

@@ -5,7 +5,7 @@ The model counts what a number of the result takes, in multiply-adds of whole ve
     runs     (1.6 * taps + 45) * K' / K
     tiles    ((1 + 0.25 / wide) * taps + 55) * K' / K
     rows     (1.05 * taps + 15) * K' / K * Q' / Q + 30 * copied
-    winograd 1.1 / 0.9 * (values * ((C + 20) * K' + 15 * C') + once) / (P * Q * K)
+    winograd 1.1 * ((values * ((C + 20) * K' + 15 * C') + once) / 0.9 / (P * Q * K) + 30)
 
 where taps is what one number sums up, C/groups*R*S forward and K/groups*R*S/stride² for the input
 gradient, and what stands beside them is storing the result, turned round in `tiles`. Weight
@@ -173,4 +173,4 @@ def _winograd_cost(channels: int, filters: int, step: int, P: int, Q: int) -> fl
     weights = (tiles.m + 2) ** 2 * channels * whole
     once = weights * (1.25 if 4 * weights <= _CACHE else 7.5)
     each = tiles.values * ((channels + 20) * whole + 15 * round_up(channels, step))
-    return (each + once) / 0.9 / (P * Q * filters)
+    return (each + once) / 0.9 / (P * Q * filters) + 30
