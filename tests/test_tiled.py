@@ -1,5 +1,6 @@
 """The register tile, its tables of places, and every kind of vector that it can be built for."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -7,12 +8,14 @@ import sys
 import numba
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicnn.kernels import shapes
-from minicnn.kernels.cpu import _register_tile, _tasks, _vectors
+from minicnn.kernels import shapes, threads
+from minicnn.kernels.cpu import _register_tile, _tasks, _tiled_weight_grad, _vectors
 from minicnn.kernels.cpu._places import places
+from minicnn.kernels.cpu._strided import gather
 
 # ------------------------------------------------------------------------------- the tile
 
@@ -141,6 +144,82 @@ def test_blocks_of_filters_are_of_whole_vectors_and_cover_them_all(padded):
     assert all(wide in (16, 32, 48) for _, wide in found)
 
 
+# ------------------------------------------------------------------------ weight gradients
+
+WAYS = {  # bytes of a small dy, numbers of parts that are few, and the launches beside the main one
+    "each task its own channels, dy turned round once": (1 << 30, 0, ["_turn_all"]),
+    "the last member all parts": (0, 1 << 30, []),
+    "another launch": (0, 0, ["_add_up"]),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("channels", "filters", "side", "kernel", "stride", "padding", "groups"),
+    [
+        (64, 20, (25, 26), 3, 1, 1, 1),  # nine classes of pixels, listed
+        (64, 50, (15, 13), 3, 1, 1, 1),  # rows too short for squares: turned, then ordered
+        (128, 24, (30, 31), 2, 2, 0, 2),  # one class, and groups
+    ],
+)
+def test_weight_gradients_however_parts_are_added_up(
+    channels, filters, side, kernel, stride, padding, groups, way, dtype, monkeypatch
+):
+    small, little, launches = WAYS[way]
+    monkeypatch.setattr(_tiled_weight_grad, "_SMALL", small)
+    monkeypatch.setattr(_tiled_weight_grad, "_LITTLE", little)
+    made = []
+    for name in ("_turn_all", "_add_up"):
+        launch = getattr(_tiled_weight_grad, name)
+        note = functools.partial(made.append, name)
+        monkeypatch.setattr(
+            _tiled_weight_grad, name, lambda *a, launch=launch, note=note: (note(), launch(*a))
+        )
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((40, channels, *side)).astype(dtype)
+    out = [(n + 2 * padding - kernel) // stride + 1 for n in side]
+    dy = rng.standard_normal((40, filters, *out)).astype(dtype)
+    w_shape = (filters, channels // groups, kernel, kernel)
+    geometry = (stride, stride), (padding, padding), (1, 1), groups
+    want = torch.nn.grad.conv2d_weight(
+        torch.tensor(x, dtype=torch.float64), w_shape, torch.tensor(dy, dtype=torch.float64),
+        stride, padding, 1, groups,
+    ).numpy()  # fmt: skip
+    results = []
+    for number in (1, 2):
+        before = threads.get_num_threads()
+        threads.set_num_threads(number)
+        try:
+            results.append(np.full(w_shape, np.nan, dtype))
+            _tiled_weight_grad.weight_grad(dy, x, results[-1], geometry)
+        finally:
+            threads.set_num_threads(before)
+    assert made == launches * 2
+    off = np.abs(results[0] - want).max() / np.abs(want).max()
+    assert off <= {np.float32: 1e-5, np.float64: 1e-13}[dtype]
+    np.testing.assert_array_equal(results[0], results[1])  # whoever adds up, in the same order
+
+
+# ----------------------------------------------------------------------------- strided rows
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 55])
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
+def test_rows_at_a_stride_are_gathered(step, count, dtype):
+    """Also where the array ends with the last number: nothing beyond may be read."""
+    rows, x_step, y_step = 3, 60 * step + 1, 70
+    x = np.arange(2 + 2 * x_step + max(1, (count - 1) * step + 1), dtype=dtype)
+    y = np.full(rows * y_step + 8, -1, dtype)
+    gather(x, 2, x_step, step, y, 4, y_step, rows, count)
+    want = np.full_like(y, -1)
+    for r in range(rows):
+        for j in range(count):
+            want[4 + r * y_step + j] = x[2 + r * x_step + j * step]
+    np.testing.assert_array_equal(y, want)
+
+
 # ------------------------------------------------------------------------- other processors
 
 CHECK = """
@@ -151,10 +230,11 @@ assert _vectors.SIMD == {simd!r}
 for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-12)):
     for C, K, kernel, stride, padding, groups in (
         (3, 20, 3, 1, 0, 1), (16, 50, 3, 1, 1, 1),
-        (8, 70, (5, 2), (2, 1), 2, 2), (5, 33, 4, 3, 1, 1),
+        (8, 70, (5, 2), (2, 1), 2, 2), (5, 33, 4, 3, 1, 1), (3, 9, 5, 2, 2, 1),
+        (3, 16, 7, 4, 2, 1), (64, 12, 3, 1, 1, 1),
     ):
         rng = np.random.default_rng(0)
-        x = torch.tensor(rng.standard_normal((3, C, 13, 17)).astype(dtype), requires_grad=True)
+        x = torch.tensor(rng.standard_normal((3, C, 13, 37)).astype(dtype), requires_grad=True)
         conv = torch.nn.Conv2d(C, K, kernel, stride, padding, groups=groups).to(x.dtype)
         y = conv(x)
         dy = torch.tensor(rng.standard_normal(y.shape).astype(dtype))

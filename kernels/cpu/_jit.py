@@ -54,7 +54,11 @@ _known: set[tuple[str, int, str]] = set()  # file, line and name of all compiled
 
 
 def jit(function: Callable[..., Any] | None = None, *, flags: frozenset[str] = _CONTRACT) -> Any:
-    """Compile a function that other compiled functions call. `flags` are Numba's fastmath flags."""
+    """Compile a function that other compiled functions call. `flags` are Numba's fastmath flags.
+
+    It counts no references to arrays, which took longer than a short row's arithmetic: it may make
+    views, but no arrays, and return none but its arguments.
+    """
     if function is None:
         return functools.partial(jit, flags=flags)
     return _compiled(function, parallel=False, flags=flags, nrt=False)

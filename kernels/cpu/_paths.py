@@ -26,9 +26,9 @@ layers and their input gradients, 16 to 512 channels, with 1, 8 and 32 images, i
 than the others where it is chosen. The most is left out at 512 x 512 channels on 7 x 7 or 4 x 4
 pixels: 1.4 to 1.8 times the speed of `tiles` for 32 images, but half of it for one.
 
-The constants were fitted to some 60 layers and their gradients, on an AMD EPYC of the fourth
-generation with AVX-512. On 14 others, the path chosen took 1.005 times as long as the fastest one in
-the geometric mean, 1.16 times at worst. Kernels of 1 x 1 are `pointwise`.
+The constants were fitted to some 40 layers and gradients, on an AMD EPYC of the fourth generation
+with AVX-512. On 14 others, the path chosen took 1.005 times as long as the fastest one in the
+geometric mean, 1.16 times at worst. Kernels of 1 x 1 are `pointwise`.
 
 MINICNN_CONV=runs, tiles, rows, pointwise or winograd, or `forced` around the calls, take that path
 wherever it can compute the layer.

@@ -1,20 +1,25 @@
 """Register tiles with pixels in the lanes: the inner loops of first layers (`_rows`).
 
-    sum_taps      y[k, j] = bias[k] + sum over taps t of w[t, k] * x[at[t] + j]      forward
-    sum_pixels    dw[k, t, lane] += sum over rows and j of dy[k, j] * x[at[t] + j]   weights
+    sum_taps     y[k, r, j] = bias[k] + sum over taps t of w[t, k] * x[r, at[t] + j]        forward
+    sum_pixels   dw[k, t, lane] += sum over r and j of dy[k, r, j] * x[r, at[t] + j]        weights
 
-for pixels j side by side in a row. Along a row a tap is a shifted run of the image: vectors of it
+for pixels j side by side in rows r. Along a row a tap is a shifted run of the image: vectors of it
 are loaded where they lie, however aligned, and results are stored where they belong, with no
 turning round. That is what few taps need: after 27 of them `_register_tile` spends as long on
 turning and storing its 8 x 48 sums as on half of its multiply-adds.
 
 `sum_taps` keeps 8 filters times 3 vectors of pixels: a tap is 3 loads of vectors, 8 of weights,
-each spread over a vector, and 24 multiply-adds. Its stores would each wait for a line of memory,
-so the lines of the next tile's results are fetched ahead. `sum_pixels` keeps 3 filters times 9
-taps, each sum a vector whose lanes are added up at the very end: 12 loads for 27 multiply-adds,
-and just the 9 taps of a 3 x 3 kernel. As 8 filters times 3 taps it read dy at 8 places, as far
-apart as planes are; at 160 x 160 pixels that is a multiple of 4 KB, and such lines take each
-other's place in a first-level cache: it took a fifth longer.
+each spread over a vector, and 24 multiply-adds. Then 24 vectors are stored. On an AMD EPYC of the
+fourth generation such a store takes the place of two multiply-adds, so with 27 taps 648 of 696
+cycles are left, 0.93 of the peak. Each store would wait for its line of memory, too: with each tap
+a line is fetched that the next tile's results go to. All rows of a task are one call, because the
+arguments of a call a tile took as long as two taps. With AVX-512 a row ends in half a vector, if
+that is enough: 1 and a half take 16 cycles a tap, 2 take 18.
+
+`sum_pixels` keeps 3 filters times 9 taps, each sum a vector whose lanes are added up at the very
+end: 12 loads for 27 multiply-adds, and just the 9 taps of a 3 x 3 kernel. As 8 filters times 3 taps
+it read dy at 8 places, as far apart as planes are; at 160 x 160 pixels that is a multiple of 4 KB,
+and such lines take each other's place in a first-level cache: it took a fifth longer.
 
 The last vector of a row is masked: lanes beyond its end are neither read nor written, so nothing
 need lie there, and no infinity that does is multiplied by a zero. Registers are as in

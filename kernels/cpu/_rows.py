@@ -5,13 +5,14 @@ A first layer has few channels, so few taps, and large images. Its results outwe
 in the lanes here, and results are stored as they come, a row of 8 filters at a time. The weight
 gradient reads dy as it lies, once, and while it sums up some filters, it fetches the next ones.
 
-A row of outputs takes whole vectors: 158 columns are 10 of 16 float32, 1.3 % too much, 55 columns
-a sixth. The image is read where it lies, unless there is padding or a stride along the row. Then
-what a task needs of it is copied first, with zeros around it and pixels of the same remainder by
-the stride side by side: little work where channels are few, and the copy stays in a near cache.
+A row of outputs takes whole vectors, and perhaps half a one: 158 columns are 10 of 16 float32, 1.3
+percent too much, and 55 are three and a half. The image is read where it lies, unless there is
+padding or a stride along the row. Then what a task needs of it is copied first, with zeros around
+it and pixels of the same remainder by the stride side by side: little work where channels are few,
+and the copy stays in a near cache.
 
-24 multiply-adds of vectors for each of 27 taps take 648 cycles, and the tile's 24 stores, mostly to
-two lines each, 48: 0.93 of the peak, if memory keeps up.
+24 multiply-adds of vectors for each of 27 taps take 648 cycles, and the tile's 24 stores 48: 0.93
+of the peak, if memory keeps up.
 """
 
 from __future__ import annotations

@@ -4,8 +4,13 @@
 
 A tile is 8 taps times up to 48 filters, and what passes by are the pixels. So dy, which lies by
 filters, is turned round first, a block of filters at a time: what a task needs of it, 0.5 MB, stays
-in the second-level cache while all taps use it. Each task sums up some images into a part of its
-own; in the end the parts are added in order and turned round to dw's own layout, by squares too.
+in the second-level cache while all taps use it, and meanwhile the next block's numbers are fetched.
+
+Each task sums up some images into a part of its own. In the end the parts are added in order and
+turned round to dw's own layout, by squares too: if they are small, by the thread that ends last,
+as another launch takes 0.05 ms to wake the others. But where there are many weights, or few pixels,
+parts would be large beside the work. There tasks have some channels of all images, which need all
+of dy: it is turned round once for all of them, and each task finishes its own weights.
 
 Pixels are turned as the classes list them, where rows are long; short ones, of a 6 x 6 plane say,
 would leave squares of 16 pixels half empty, so these are turned as they lie in memory, and then
