@@ -130,6 +130,8 @@ def _number(axes: Any, places: list[tuple[float, float]]) -> None:
             str(n + 1), (x, y), xytext=(0, 5), textcoords="offset points", ha="center",
             fontsize=8, color=INK, zorder=4,
         )  # fmt: skip
+    highest = max(y for _, y in taken)
+    axes.set_ylim(top=max(1.15 * highest, axes.get_ylim()[1]))  # room for its number
 
 
 def _draw_roof(axes: Any, fma: float, copy: float, at: list[float]) -> None:
