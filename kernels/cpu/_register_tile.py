@@ -127,7 +127,8 @@ if SIMD == "plain":
     def outer(vectors, a, rows, at, n, b, step, start, start_step, c, c_step, width):
         """c[i, l] = start[i, l] + sum over t < n of a[rows[i] + at[t]] * b[t*step + l]."""
         for i in range(ROWS):
-            c[i * c_step : i * c_step + width] = start[i * start_step : i * start_step + width]
+            for k in range(width):
+                c[i * c_step + k] = start[i * start_step + k]
         for t in range(n):
             for i in range(ROWS):
                 factor = a[rows[i] + at[t]]
