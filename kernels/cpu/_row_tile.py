@@ -40,11 +40,12 @@ FILTERS = 3  # of a tile of `sum_pixels`
 TAPS = 9 if ROWS == 8 else 4  # and its taps: with 32 registers, or with 16
 
 
+@functools.lru_cache(maxsize=512)
 def lines_ahead(taps: int, plane: int, itemsize: int) -> np.ndarray:
     """Return, for each tap, how far from a tile's first result a line of the next one lies.
 
     The first 8 are of the first vector, so that narrow tiles too fetch their own. Fewer taps than
-    lines: the rest is fetched before; more: the lines are fetched again, at no cost.
+    lines: the rest is fetched before; more: the lines are fetched again, at little cost.
     """
     i = np.arange(max(taps, ROWS * VECTORS)) % (ROWS * VECTORS)
     return (i % ROWS * plane + (VECTORS + i // ROWS) * lanes(itemsize)).astype(np.int64)

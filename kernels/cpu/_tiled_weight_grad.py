@@ -142,7 +142,7 @@ def _sum_task(
     """Add to sums, dw of a group by (tap, filter), what some rows of some images contribute.
 
     dy is turned round in `ready`, or else is now, a block of filters at a time. Meanwhile what
-    comes next of it is fetched: another block, or `ahead`.
+    comes next of it to be turned is fetched: another block, or `ahead`.
     """
     _, padded, step, depth = sizes
     count, by_list = _list(dy, x, t, n, rows, step, pixels, counts)
@@ -156,7 +156,9 @@ def _sum_task(
         else:
             _turn_block(dy, n, rows, group, b, blocks, sizes, by_list, pixels[1], count,
                         counts.shape[1], turned[0], listed)  # fmt: skip
-        if b + 1 < blocks:
+        if ready.shape[0] > 0:
+            later = _runs_of(dy, (0, 0), rows, group, b, blocks, sizes)  # nothing
+        elif b + 1 < blocks:
             later = _runs_of(dy, n, rows, group, b + 1, blocks, sizes)
         else:
             later = _runs_of(dy, ahead[0][0], ahead[0][1], ahead[1], 0, blocks, sizes)
