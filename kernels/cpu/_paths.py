@@ -9,7 +9,7 @@ The model counts what a number of the result takes, in multiply-adds of whole ve
 
 where taps is what one number sums up, C/groups*R*S forward and K/groups*R*S/stride² for the input
 gradient, and what stands beside them is storing the result, turned round in `tiles`. Weight
-gradients have taps rounded up to whole rows of tiles; in `rows` these are added to sums in memory
+gradients have taps rounded up to whole rows of tiles; in `rows` the lanes of a tile are added up
 once for the vectors of an image. There it is
 
     runs     (1.45 * taps + 30) * K' / K

@@ -1,7 +1,7 @@
 """Register tiles with pixels in the lanes: the inner loops of first layers (`_rows`).
 
     sum_taps     y[k, r, j] = bias[k] + sum over taps t of w[t, k] * x[r, at[t] + j]        forward
-    sum_pixels   dw[k, t, lane] += sum over r and j of dy[k, r, j] * x[r, at[t] + j]        weights
+    sum_pixels   dw[k, t] += sum over r and j of dy[k, r, j] * x[r, at[t] + j]              weights
 
 for pixels j side by side in rows r. Along a row a tap is a shifted run of the image: vectors of it
 are loaded where they lie, however aligned, and results are stored where they belong, with no
@@ -16,8 +16,8 @@ a line is fetched that the next tile's results go to. All rows of a task are one
 arguments of a call a tile took as long as two taps. With AVX-512 a row ends in half a vector, if
 that is enough: 1 and a half take 16 cycles a tap, 2 take 18.
 
-`sum_pixels` keeps 3 filters times 9 taps, each sum a vector whose lanes are added up at the very
-end: 12 loads for 27 multiply-adds, and just the 9 taps of a 3 x 3 kernel. As 8 filters times 3 taps
+`sum_pixels` keeps 3 filters times 9 taps, each sum a vector whose lanes are added up at the end: 12
+loads for 27 multiply-adds, and just the 9 taps of a 3 x 3 kernel. As 8 filters times 3 taps
 it read dy at 8 places, as far apart as planes are; at 160 x 160 pixels that is a multiple of 4 KB,
 and such lines take each other's place in a first-level cache: it took a fifth longer.
 
@@ -32,6 +32,7 @@ import functools
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 
 from ._jit import jit
 from ._vectors import BYTES, HALVES, ROWS, SIMD, VECTORS, emitted, lanes
@@ -105,24 +106,24 @@ def _sum_taps(e, x, x_step, at, n, w, bias, y, y_step, plane, ahead, filters, ro
 
 
 @emitted
-def _sum_pixels(e, x, x_step, at, dy, dy_step, plane, filters, rows, columns, sums, later):
+def _sum_pixels(e, x, x_step, at, dy, dy_step, plane, filters, rows, columns, dw, taps, later):
     builder, last = e.builder, e.builder.sub(filters, e.word(1))
     whole = builder.sub(columns, e.word(1))
     whole = builder.sub(whole, builder.urem(whole, e.word(e.lanes)))
     mask = e.first(builder.sub(columns, whole))
-    taps = [e.at(x, builder.load(e.at(at, t))) for t in range(TAPS)]
-    grads = [e.at(dy, builder.mul(plane, e.least(e.word(i), last))) for i in range(FILTERS)]
+    pixels_at = [e.at(x, builder.load(e.at(at, t))) for t in range(TAPS)]
+    grads_at = [e.at(dy, builder.mul(plane, e.least(e.word(i), last))) for i in range(FILTERS)]
 
     def row(r, *sums):
         x_at, dy_at = builder.mul(r, x_step), builder.mul(r, dy_step)
 
         def vector(j, *sums, mask=None):
             e.prefetch(e.at(later, dy_at, j), to_write=False, level=2)
-            factors = [e.load(e.at(grad, dy_at, j), mask) for grad in grads]
+            grads = [e.load(e.at(place, dy_at, j), mask) for place in grads_at]
             before, new = iter(sums), list[Any]()
-            for tap in taps:
-                pixels = e.load(e.at(tap, x_at, j), mask)
-                new += [e.fma(factor, pixels, next(before)) for factor in factors]
+            for place in pixels_at:
+                pixels = e.load(e.at(place, x_at, j), mask)
+                new += [e.fma(grad, pixels, next(before)) for grad in grads]
                 e.in_order()  # or the nine loads are made first, and sums pushed out of registers
             return new
 
@@ -130,11 +131,10 @@ def _sum_pixels(e, x, x_step, at, dy, dy_step, plane, filters, rows, columns, su
         # once, but a loop of its own: straight after the other, its sums are pushed out
         return e.repeat(whole, columns, e.lanes, functools.partial(vector, mask=mask), sums)
 
-    places = [e.at(sums, k * e.lanes) for k in range(TAPS * FILTERS)]
-    for value, place in zip(
-        e.repeat(0, rows, 1, row, [e.load(place) for place in places]), places, strict=True
-    ):
-        e.store(value, place)
+    sums = e.repeat(0, rows, 1, row, [ir.Constant(e.vector, None)] * (TAPS * FILTERS))
+    for i, vector in enumerate(sums):
+        place = e.at(dw, builder.mul(taps, e.word(i % FILTERS)), i // FILTERS)
+        builder.store(builder.fadd(builder.load(place), e.total(vector)), place)
 
 
 if SIMD == "plain":
@@ -151,14 +151,15 @@ if SIMD == "plain":
                     y[k * plane + r * y_step + j] = 0 if clip and total <= 0 else total
 
     @jit
-    def sum_pixels(x, x_step, at, dy, dy_step, plane, filters, rows, columns, sums, later):
-        """sums[t, k, 0] += sum over rows r and columns j of dy[k, r, j] * x[r, at[t] + j]."""
+    def sum_pixels(x, x_step, at, dy, dy_step, plane, filters, rows, columns, dw, taps, later):
+        """dw[k*taps + t] += sum over rows r and columns j of dy[k, r, j] * x[r, at[t] + j]."""
         for t in range(TAPS):
             for k in range(filters):
+                total = dw[k * taps + t]
                 for r in range(rows):
                     for j in range(columns):
-                        pair = x[at[t] + r * x_step + j], dy[k * plane + r * dy_step + j]
-                        sums[(t * FILTERS + k) * (BYTES // x.itemsize)] += pair[0] * pair[1]
+                        total += x[at[t] + r * x_step + j] * dy[k * plane + r * dy_step + j]
+                dw[k * taps + t] = total
 
 else:
 
@@ -181,10 +182,11 @@ else:
                   threes * lanes, final, halves, clip)  # fmt: skip
 
     @jit
-    def sum_pixels(x, x_step, at, dy, dy_step, plane, filters, rows, columns, sums, later):
-        """sums[t, k, lane] += sum over r and j of dy[k*plane + r*dy_step + j] * x[at[t] + ...].
+    def sum_pixels(x, x_step, at, dy, dy_step, plane, filters, rows, columns, dw, taps, later):
+        """dw[k*taps + t] += sum over r and j of dy[k*plane + r*dy_step + j] * x[at[t] + ...].
 
-        For t < TAPS, k < filters, at most FILTERS, r < rows, and j < columns in the lane j % lanes.
-        `later` is the dy whose rows, of one filter, will be needed next: they are fetched.
+        For t < TAPS, k < FILTERS, r < rows and j < columns. Of fewer `filters` the last one fills
+        the tile. `later` is the dy whose rows, of one filter, will be needed next: they are
+        fetched.
         """
-        _sum_pixels(x, x_step, at, dy, dy_step, plane, filters, rows, columns, sums, later)
+        _sum_pixels(x, x_step, at, dy, dy_step, plane, filters, rows, columns, dw, taps, later)

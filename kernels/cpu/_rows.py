@@ -26,17 +26,16 @@ from numba import prange
 from .. import buffers, threads
 from ..shapes import Geometry, Pair, Shape4
 from ._flat import Layout, pack
-from ._jit import SUM, jit, kernel, take, workers
+from ._jit import U, jit, kernel, take, workers
 from ._paths import Rows
 from ._row_tile import FILTERS, TAPS, lines_ahead, sum_pixels, sum_taps
 from ._tasks import FLOPS, add_up
-from ._vectors import BYTES, ROWS, round_up
+from ._vectors import ROWS, round_up
 
 _TASKS = 32  # at least, if the shapes allow: for many threads, and a short wait for the last one
 _SOURCE = 1 << 18  # bytes of the source of a task: it should stay in the second-level cache
-_PARTS = 32  # partial weight gradients, at most
+_PARTS = 64  # partial weight gradients, at most
 _PARTIALS = 1 << 23  # bytes that all of them may take
-_SUMS = 1 << 18  # bytes of the sums of a task of a weight gradient, if that is one tile or more
 
 
 class Plan(NamedTuple):
@@ -72,15 +71,7 @@ def work(w_shape: Shape4, geometry: Geometry, size: Pair, grad_of: str) -> Rows 
             return None
         filters, depth, padding = C, K // groups, _back(padding, dilation, (R, S))
     copied = depth * stride[0] * stride[1] / filters if _copies(stride, padding) else 0
-    if grad_of == "weight":  # and that for each cut of the filters
-        blocks = -(-filters // FILTERS)
-        copied *= -(-blocks // _blocks_of_a_task(blocks, round_up(depth * R * S, TAPS)))
     return Rows(*size, copied)
-
-
-def _blocks_of_a_task(blocks: int, taps: int) -> int:
-    """Return how many blocks of filters a task of a weight gradient takes: their sums stay near."""
-    return min(blocks, max(1, _SUMS // (FILTERS * taps * BYTES)))
 
 
 def _copies(stride: Pair, padding: Pair) -> bool:
@@ -129,12 +120,15 @@ def _correlate(
     p, layout, t = _plan(
         depth, filters, x.shape[2:], (P, Q), kernel, stride, padding, dilation, band
     )  # fmt: skip
-    tiled = np.minimum(np.arange(round_up(filters, ROWS)), filters - 1)  # the last one fills a tile
-    weights = w[:, tiled].reshape(groups, tiled.size // ROWS, ROWS, taps).swapaxes(2, 3)
     bias = np.zeros((groups, filters), y.dtype) if b is None else b.reshape(groups, filters)
+    whole = round_up(filters, ROWS)
+    if whole > filters:  # the last one fills a tile
+        tiled = np.minimum(np.arange(whole), filters - 1)
+        w, bias = w[:, tiled], bias[:, tiled]
+    weights = w.reshape(groups, whole // ROWS, ROWS, taps).swapaxes(2, 3)
     with threads.launching:  # the team must not grow beyond its scratch in between
         scratch = _scratch(p, layout, t, y.dtype)
-        _sum_taps(y.size * taps // FLOPS, x, weights.ravel(), bias[:, tiled].ravel(), y, p, layout,
+        _sum_taps(y.size * taps // FLOPS, x, weights.ravel(), np.ravel(bias), y, p, layout,
                   t, lines_ahead(taps, P * Q, y.itemsize), clip, scratch)  # fmt: skip
 
 
@@ -149,19 +143,18 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometr
     )
     taps = t.tap_at.size
     at = np.concatenate((t.tap_at, np.full(round_up(taps, TAPS) - taps, t.tap_at[-1])))
-    tile = FILTERS * at.size * BYTES  # bytes of the sums of some filters
-    blocks = -(-p.filters // FILTERS)
-    cut = _blocks_of_a_task(blocks, at.size)
-    units = N * p.bands
+    blocks, units = -(-p.filters // FILTERS), N * p.bands
     parts = min(units, _PARTS, max(1, _PARTIALS // dw.nbytes))
     parts = -(-units // -(-units // parts))  # of equal size, if possible
-    partial = buffers.empty((parts, K, taps), x.dtype)
+    cut = -(-blocks // min(blocks, -(-_TASKS // (parts * groups))))  # blocks of filters of a task
     with threads.launching:
-        sums = buffers.empty((workers(), cut * tile // x.itemsize), x.dtype)
+        partial = buffers.scratch("parts", (parts, groups, blocks * FILTERS, at.size), x.dtype)
+        total = buffers.scratch("weights", partial.shape[1:], x.dtype)
         scratch = _scratch(p, layout, t, x.dtype)
-        _sum_pixels(dy.size * taps // FLOPS, dy, x, partial, p, layout, t._replace(tap_at=at),
-                    groups, cut, sums, scratch)  # fmt: skip
-        add_up(partial.size, partial.reshape(parts, -1), dw.reshape(-1))
+        _sum_pixels(dy.size * taps // FLOPS, dy, x, partial, p, layout, t._replace(tap_at=at), cut,
+                    scratch)  # fmt: skip
+        add_up(partial.size, partial.reshape(parts, -1), total.reshape(-1))
+        dw.reshape(groups, p.filters, taps)[:] = total[:, : p.filters, :taps]
 
 
 def _band(outputs: Pair, images: int, tasks: int, source: int) -> int:
@@ -197,7 +190,8 @@ def _plan(
 
 def _scratch(p: Plan, layout: Layout, t: Tables, dtype: np.dtype) -> np.ndarray:
     """Return a row for each thread, to copy the rows of a task into."""
-    return buffers.empty((workers(), p.packed * p.depth * t.phase_w.size * layout.plane), dtype)
+    size = p.packed * p.depth * t.phase_w.size * layout.plane
+    return buffers.scratch("rows", (workers(), size), dtype)
 
 
 @kernel
@@ -239,54 +233,54 @@ def _fetch(x, n, group, first, p, layout, t, packed):
 
 
 @kernel
-def _sum_pixels(team, dy, x, partial, p, layout, t, groups, cut, sums, scratch):
-    parts, cuts = partial.shape[0], ((p.filters + FILTERS - 1) // FILTERS + cut - 1) // cut
+def _sum_pixels(team, dy, x, partial, p, layout, t, cut, scratch):
+    """partial[part, group, k, t] = what some images and rows contribute to the weights."""
+    parts, groups, filters, _ = partial.shape
+    cuts = (filters // FILTERS + cut - 1) // cut
     for member in prange(team.size):
         task = take(team)
         while task < parts * groups * cuts:
-            part, group, first = task // (groups * cuts), task // cuts % groups, task % cuts * cut
-            filters = (first * FILTERS, min(p.filters, (first + cut) * FILTERS))
-            _sum_part(dy, x, partial[part], p, layout, t, group, filters, (part, parts),
-                      sums[member], scratch[member])  # fmt: skip
+            _sum_part(task, team.size, dy, x, partial, p, layout, t, cut, scratch[member])
             task = take(team)
 
 
 @jit
-def _sum_part(dy, x, partial, p, layout, t, group, filters, part, sums, packed):
-    """Sum what some images and rows contribute to the weights of some filters of one group."""
-    (N, K, P, Q), flat = dy.shape, dy.reshape(-1)
-    units, plane, lane_count = N * p.bands, P * Q, BYTES // dy.itemsize
-    tile, tiles = TAPS * FILTERS * lane_count, t.tap_at.size // TAPS
-    first_unit, last_unit = units * part[0] // part[1], units * (part[0] + 1) // part[1]
-    sums[:] = 0
-    for unit in range(first_unit, last_unit):
-        n, first = unit // p.bands, unit % p.bands * p.band
+def _sum_part(task, members, dy, x, partial, p, layout, t, cut, packed):
+    """Compute one part for some filters of one group."""
+    (parts, groups, whole, taps), (N, _, P, Q), flat = partial.shape, dy.shape, dy.reshape(-1)
+    cuts, plane = (whole // FILTERS + cut - 1) // cut, P * Q
+    part, group, begin = task // (groups * cuts), task // cuts % groups, task % cuts * cut * FILTERS
+    end, sums = min(whole, begin + cut * FILTERS), partial[part, group].reshape(-1)
+    for i in range(U(begin * taps), U(end * taps)):
+        sums[i] = 0
+    units = N * p.bands
+    last = units * (part + 1) // parts - 1
+    for unit in range(units * part // parts, last + 1):
+        first = unit % p.bands * p.band
         rows = min(p.band, P - first)
-        start = _fetch(x, n, group, first, p, layout, t, packed)
+        start = _fetch(x, unit // p.bands, group, first, p, layout, t, packed)
         here = packed[start:] if p.packed else x.reshape(-1)[start:]
-        following = min(unit + 1, last_unit - 1)
-        for k in range(filters[0], filters[1], FILTERS):
-            at = ((n * K + group * p.filters + k) * P + first) * Q
-            later = at + FILTERS * plane
-            if k + FILTERS >= filters[1]:
-                band = following % p.bands * p.band
-                later = ((following // p.bands * K + group * p.filters + filters[0]) * P + band) * Q
-            for i in range(tiles):
-                ahead = min(later + min(i, FILTERS - 1) * plane, flat.size)
+        at = _place(unit, group, begin, p, dy.shape)
+        following = task + members  # probably this member's next task
+        if unit < last:
+            next_at = _place(unit + 1, group, begin, p, dy.shape)
+        else:
+            next_at = _place(
+                units * (following // (groups * cuts)) // parts,
+                following // cuts % groups, following % cuts * cut * FILTERS, p, dy.shape,
+            )  # fmt: skip
+        for k in range(begin, end, FILTERS):
+            later = at + FILTERS * plane if k + FILTERS < end else next_at
+            for i in range(taps // TAPS):
+                ahead = min(later + i * plane, flat.size) if i < FILTERS else at
                 sum_pixels(here, p.row_step, t.tap_at[i * TAPS :], flat[at:], Q, plane,
-                           min(FILTERS, filters[1] - k), rows, Q,
-                           sums[((k - filters[0]) // FILTERS * tiles + i) * tile :],
-                           flat[ahead:])  # fmt: skip
-    for k in range(filters[0], filters[1]):
-        for i in range(partial.shape[1]):
-            block = (k - filters[0]) // FILTERS * tiles + i // TAPS
-            at = block * tile + (i % TAPS * FILTERS + (k - filters[0]) % FILTERS) * lane_count
-            partial[group * p.filters + k, i] = _total(sums[at : at + lane_count])
+                           min(FILTERS, p.filters - k), rows, Q, sums[k * taps + i * TAPS :],
+                           taps, flat[ahead:])  # fmt: skip
+            at += FILTERS * plane
 
 
-@jit(flags=SUM)
-def _total(x):
-    total = x[0]
-    for i in range(1, x.size):
-        total += x[i]
-    return total
+@jit
+def _place(unit, group, filters, p, shape):
+    """Return where a unit's numbers of dy begin, of a group's filters from a certain one on."""
+    return ((unit // p.bands * shape[1] + group * p.filters + filters) * shape[2]
+            + unit % p.bands * p.band) * shape[3]  # fmt: skip

@@ -271,6 +271,16 @@ class Emitter:
             result.add_incoming(positive, inside)
         return results
 
+    def total(self, vector: Any) -> Any:
+        """The sum of a vector's lanes, in halves."""
+        name = f"llvm.vector.reduce.fadd.v{self.lanes}f{8 * self.size}"
+        module = self.builder.module
+        function = module.globals.get(name) or ir.Function(
+            module, ir.FunctionType(self.number, [self.number, self.vector]), name
+        )
+        zero = ir.Constant(self.number, -0.0)
+        return self.builder.call(function, [zero, vector], fastmath=("reassoc",))
+
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         name = f"llvm.fma.v{self.lanes}f{8 * self.size}"
         module = self.builder.module
