@@ -27,6 +27,7 @@ import numpy as np
 from .errors import ArgumentError
 
 THRESHOLD = 1 << 20  # bytes; below, malloc recycles by itself
+LARGE = 1 << 24  # bytes of scratch
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
 
@@ -44,13 +45,31 @@ def empty(shape: tuple[int, ...] | int, dtype: Any) -> np.ndarray:
     return _pool.take(count, dtype).reshape(shape)
 
 
+def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Return uninitialised memory for one launch of a kernel: under a name always the same block.
+
+    Nothing watches over it, which after a kernel that has swept the caches saves 0.1 ms. So it must
+    be asked for, and used, within one `threads.launching`, and nothing of it may be kept. From 16
+    MiB on it comes from the pool, so as not to be held for ever.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size >= LARGE:
+        return empty(shape, dtype)
+    block = _scratch.get(name)
+    if block is None or block.nbytes < size:
+        _scratch.pop(name, None)
+        block = _scratch[name] = _pool.new_block(_rounded(max(size, ALIGNMENT)))
+    return block[:size].view(dtype).reshape(shape)
+
+
 def stats() -> dict[str, int]:
     """Return bytes lent out, bytes idle, the cap on idle ones, and how often a block was reused."""
     return _pool.stats()
 
 
 def clear() -> None:
-    """Give all idle blocks back to the system; those in use are not touched."""
+    """Give all idle blocks and scratch back to the system; those in use are not touched."""
+    _scratch.clear()
     _pool.clear()
 
 
@@ -85,7 +104,7 @@ class _Pool:
                 self.counts["idle_bytes"] -= size
         reused = block is not None
         if block is None:
-            block = self._new_block(size)
+            block = self.new_block(size)
         with self.lock:
             self.counts["lent_bytes"] += size
             self.counts["reused" if reused else "fresh"] += 1
@@ -117,7 +136,7 @@ class _Pool:
             self._shelve()
             self._trim()
 
-    def _new_block(self, size: int) -> np.ndarray:
+    def new_block(self, size: int) -> np.ndarray:
         try:
             memory = np.empty(size + ALIGNMENT, np.uint8)
         except MemoryError:  # perhaps we sit on what is missing
@@ -173,6 +192,7 @@ def _first_cap() -> int:
 
 
 _pool = _Pool(_first_cap())
+_scratch: dict[str, np.ndarray] = {}
 
 
 def _after_fork() -> None:

@@ -163,3 +163,33 @@ def test_threads_hammering_never_get_the_same_block(pool):
     assert stats["lent_bytes"] == 0
     assert stats["reused"] + stats["fresh"] == 8 * 300
     assert not pool.watches
+
+
+def test_scratch_is_the_same_block_until_more_is_needed():
+    first = buffers.scratch("of a test", (3, 1000), np.float32)
+    assert first.shape == (3, 1000)
+    assert first.dtype == np.float32
+    assert first.flags.c_contiguous
+    assert address(first) % buffers.ALIGNMENT == 0
+    first[...] = 7
+    again = buffers.scratch("of a test", (50, 2), np.float64)
+    assert address(again) == address(first)
+    assert buffers.scratch("another", (3, 1000), np.float32).base is not first.base
+    more = buffers.scratch("of a test", (1 << 16,), np.float64)
+    more[...] = 1
+    assert (first == 7).all()  # the old block still belongs to its array
+    assert address(buffers.scratch("of a test", (1,), np.int64)) == address(more)
+    assert buffers.scratch("of a test", (0, 5), np.float32).shape == (0, 5)
+
+
+def test_clear_gives_scratch_back_and_large_scratch_comes_from_the_pool():
+    buffers.scratch("of a test", (1 << 18,), np.float32)
+    assert "of a test" in buffers._scratch
+    buffers.clear()
+    assert "of a test" not in buffers._scratch
+    large = buffers.scratch("of a test", (buffers.LARGE // 4,), np.float32)
+    assert "of a test" not in buffers._scratch
+    place = address(large)
+    del large
+    gc.collect()
+    assert address(buffers.empty((buffers.LARGE // 4,), np.float32)) == place

@@ -169,6 +169,7 @@ def test_weight_gradients_however_parts_are_added_up(
     small, little, launches = WAYS[way]
     monkeypatch.setattr(_tiled_weight_grad, "_SMALL", small)
     monkeypatch.setattr(_tiled_weight_grad, "_LITTLE", little)
+    monkeypatch.setattr(_tiled_weight_grad, "_plan", _tiled_weight_grad._plan.__wrapped__)
     made = []
     for name in ("_turn_all", "_add_up"):
         launch = getattr(_tiled_weight_grad, name)

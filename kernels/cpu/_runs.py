@@ -58,7 +58,7 @@ def _correlate(
     cuts = splits(p.blocks * p.bands * p.groups, p.channels)
     work = y.size * t.tap_at.size // p.phases // _FLOPS
     with threads.launching:  # the team must not grow beyond its scratch in between
-        scratch = buffers.empty((workers(), p.size + BLOCK * (p.run + LANES)), y.dtype)
+        scratch = buffers.scratch("runs", (workers(), p.size + BLOCK * (p.run + LANES)), y.dtype)
         _add_shifted(work, source, w.reshape(-1), bias, y, p, layout, t, cuts, scratch)
 
 
@@ -76,7 +76,8 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometr
     partial = buffers.empty((parts, dw.size), x.dtype)
     work = dy.size * t.tap_at.size // _FLOPS
     with threads.launching:  # the team must not grow beyond its scratch in between
-        scratch = buffers.empty((workers(), p.size + p.channels * layout.plane + 16), x.dtype)
+        size = p.size + p.channels * layout.plane + 16
+        scratch = buffers.scratch("runs", (workers(), size), x.dtype)
         _sum_products(work, dy, x, partial, p, layout, t, grad, cuts, scratch)
     add_up(partial.size, partial, dw.reshape(-1))
 

@@ -87,7 +87,8 @@ def _correlate_all(
     with threads.launching:  # the team must not grow beyond its scratch in between
         team = 1 if work < SMALL else workers()
         sums = np.empty((team, ROWS * VECTORS * step), y.dtype)
-        pixels = np.empty((team, 2, images * band * Q + ROWS * classes), np.int64)
+        size = team, 2, images * band * Q + ROWS * classes
+        pixels = buffers.scratch("pixels", size, np.int64)
         counts = np.empty((team, 2, classes), np.int64)
         _correlate(
             work, x, packed, bias.reshape(-1), y, t, (images, band, groups, cuts), sizes, clip,

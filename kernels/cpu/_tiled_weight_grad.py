@@ -19,13 +19,16 @@ brought into the order of the classes, row by row.
 
 from __future__ import annotations
 
+import functools
+from typing import NamedTuple
+
 import numpy as np
 from numba import prange
 
 from .. import buffers, threads
-from ..shapes import Geometry
+from ..shapes import Geometry, Pair, Shape4
 from ._jit import SMALL, U, arrive, jit, kernel, take, workers
-from ._places import places
+from ._places import Places, places
 from ._register_tile import fetch_run, outer, turn_in, turn_out
 from ._tasks import FLOPS, block, lanes_of, list_pixels
 from ._vectors import ROWS, VECTORS, lanes, round_up
@@ -40,45 +43,70 @@ _SMALL = 1 << 22  # bytes of a small dy
 _FEW = 3  # pixels side by side that are not worth a square
 
 
-def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometry) -> None:
-    """Fill dw from the gradient of the output and the input."""
-    t, groups = places(x.shape[2:], dw.shape, dy.shape[2:], *geometry), geometry[3]
-    N, (P, Q) = dy.shape[0], dy.shape[2:]
-    K, C, R, S = dw.shape
-    step, filters = lanes(x.itemsize), K // groups
+class _Plan(NamedTuple):
+    """What the shapes of a layer decide, for so many images and numbers of so many bytes."""
+
+    t: Places  # its taps filled up to whole tiles with the last one
+    blocks: tuple[int, int, int, int, int]  # images, rows; groups; cuts of channels, and their size
+    sizes: tuple[int, int, int, int]  # filters, these filled up; numbers a vector; channels
+    units: int  # of work: some images, or some rows of one
+    parts: int
+    taps: int  # those of `t`
+    most: int  # pixels of a unit
+    ready: int  # turned blocks, if dy is turned round once for all tasks, or 0
+    lines: int  # rows of sums that are turned round at once
+
+
+@functools.lru_cache(maxsize=512, typed=True)
+def _plan(
+    N: int, x_size: Pair, w_shape: Shape4, y_size: Pair, geometry: Geometry, itemsize: int
+) -> _Plan:
+    t, groups = places(x_size, w_shape, y_size, *geometry), geometry[3]
+    (K, C, R, S), (P, Q) = w_shape, y_size
+    step, filters = lanes(itemsize), K // groups
     padded, rows = round_up(filters, step), round_up(t.tap_at.size, ROWS)
-    images, band = block(N, P, Q, _TURNED // (VECTORS * step * x.itemsize))
+    images, band = block(N, P, Q, _TURNED // (VECTORS * step * itemsize))
     units, size = -(-N // images) * -(-P // band), groups * rows * padded
     whole = C % ROWS == 0  # then tiles of 8 channels of one tap, which can be shared out
     # where dy is small, or the weights are many, dy is turned round once, for all tasks
-    once = whole and C // ROWS * groups >= _SUMS and dy.nbytes <= max(_SMALL, 4 * dw.nbytes)
-    parts = 1 if once else max(1, min(units, _PARTS, _PARTIALS // (size * x.itemsize)))
+    small = N * K * P * Q * itemsize <= max(_SMALL, 4 * K * C * R * S * itemsize)
+    once = whole and C // ROWS * groups >= _SUMS and small
+    parts = 1 if once else max(1, min(units, _PARTS, _PARTIALS // (size * itemsize)))
     parts = -(-units // -(-units // parts))  # of equal size, if possible
     tasks = -(-(_SHARES if once else _SUMS) // (parts * groups))
     channels = round_up(-(-C // tasks), ROWS) if whole else C
-    cuts, most = -(-C // channels), images * band * Q
-    filter_blocks = -(-padded // (VECTORS * step))
     at = np.concatenate((t.tap_at, np.full(rows - t.tap_at.size, t.tap_at[-1])))
-    work = dy.size * t.tap_at.size // FLOPS
-    partial = buffers.empty((parts, groups, rows, padded), x.dtype)
+    return _Plan(
+        t._replace(tap_at=at), (images, band, groups, -(-C // channels), channels),
+        (filters, padded, step, C), units, parts, rows, images * band * Q,
+        once * units * groups * -(-padded // (VECTORS * step)), ROWS * R * S,
+    )  # fmt: skip
+
+
+def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometry) -> None:
+    """Fill dw from the gradient of the output and the input."""
+    p = _plan(dy.shape[0], x.shape[2:], dw.shape, dy.shape[2:], geometry, x.itemsize)
+    (filters, padded, step, C), groups = p.sizes, geometry[3]
+    work = dy.size * p.taps // FLOPS
+    by_tap = dw.reshape(groups, filters, C, -1)
     with threads.launching:
+        partial = buffers.scratch("weights", (p.parts, groups, p.taps, padded), x.dtype)
+        at_once = partial.size <= _LITTLE
         team = 1 if work < SMALL else workers()
-        turned = buffers.empty((team, 2, (most + step) * VECTORS * step), x.dtype)
+        turned = buffers.scratch("turned", (team, 2, (p.most + step) * VECTORS * step), x.dtype)
         tile = np.empty((team, ROWS * VECTORS * step), x.dtype)
-        pixels = np.empty((team, 2, most), np.int64)
-        counts = np.empty((team, 2, t.rows_of.size - 1), np.int64)
+        pixels = buffers.scratch("pixels", (team, 2, p.most), np.int64)
+        counts = np.empty((team, 2, p.t.rows_of.size - 1), np.int64)
         few = np.empty((team, ROWS), np.int64)
-        lines = buffers.empty((team, ROWS * R * S, padded), x.dtype)
-        blocks, sizes = (images, band, groups, cuts, channels), (filters, padded, step, C)
-        ready = buffers.empty((once * units * groups * filter_blocks, turned[0, 0].size), x.dtype)
-        if once:
-            _turn_all(work, dy, x, t, blocks, sizes, ready, turned, pixels, counts)
-        by_tap, at_once = dw.reshape(groups, filters, C, R * S), partial.size <= _LITTLE
+        lines = buffers.scratch("lines", (team, p.lines, padded), x.dtype)
+        ready = buffers.scratch("ready", (p.ready, turned.shape[2]), x.dtype)
+        if p.ready:
+            _turn_all(work, dy, x, p.t, p.blocks, p.sizes, ready, turned, pixels, counts)
         _sum_products(
-            work, dy, x, partial, t._replace(tap_at=at), blocks, sizes, at_once, by_tap, lines,
+            work, dy, x, partial, p.t, p.blocks, p.sizes, at_once, by_tap, lines,
             np.zeros(1, np.int64), ready, turned, tile, few, pixels, counts,
         )  # fmt: skip
-        if parts > 1 and not at_once:
+        if p.parts > 1 and not at_once:
             _add_up(work, partial, by_tap, lines, step)
 
 
@@ -117,8 +145,17 @@ def _sum_products(
                     _add_block(group * channel_blocks + block, partial, dw, lines[member], sizes[2])
             task = take(team)
         if at_once and parts > 1 and arrive(arrived) == team.size - 1:
+            for part in range(1, parts):
+                _add(partial[part].reshape(-1), partial[0].reshape(-1))
             for block in range(groups * channel_blocks):
-                _add_block(block, partial, dw, lines[member], sizes[2])
+                _add_block(block, partial[:1], dw, lines[member], sizes[2])
+
+
+@jit
+def _add(x, sums):
+    """sums += x, in the order of memory: much of it lies in other cores' caches."""
+    for i in range(U(sums.size)):
+        sums[i] += x[i]
 
 
 @jit

@@ -154,10 +154,14 @@ def _correlate_all(
     work = y.size * x.shape[1] * _WEIGHTS // _FLOPS
     with threads.launching:  # the team must not grow beyond its scratch in between
         team = 1 if work < SMALL else workers()
-        packed = buffers.empty((team, (1 + p.most_rows * x.shape[3]) * p.padded), y.dtype)
-        v = buffers.empty((team, p.values * p.v_step), y.dtype)
-        sums = buffers.empty((team, p.values * p.s_step), y.dtype)
-        result = buffers.empty((team, (p.band * p.m * Q + p.m) * width), y.dtype)
+        packed = buffers.scratch(
+            "winograd packed", (team, (1 + p.most_rows * x.shape[3]) * p.padded), y.dtype
+        )
+        v = buffers.scratch("winograd v", (team, p.values * p.v_step), y.dtype)
+        sums = buffers.scratch("winograd sums", (team, p.values * p.s_step), y.dtype)
+        result = buffers.scratch(
+            "winograd result", (team, (p.band * p.m * Q + p.m) * width), y.dtype
+        )
         places = np.empty((team, p.values), np.int64)
         _correlate(
             work, x, u, bias, y, p, channels, clip, np.zeros(width, y.dtype), packed, v, sums,
