@@ -49,12 +49,11 @@ class _Plan(NamedTuple):
     t: Places  # its taps filled up to whole tiles with the last one
     blocks: tuple[int, int, int, int, int]  # images, rows; groups; cuts of channels, and their size
     sizes: tuple[int, int, int, int]  # filters, these filled up; numbers a vector; channels
-    units: int  # of work: some images, or some rows of one
     parts: int
     taps: int  # those of `t`
-    most: int  # pixels of a unit
+    most: int  # pixels of a unit of work: some images, or some rows of one
     ready: int  # turned blocks, if dy is turned round once for all tasks, or 0
-    lines: int  # rows of sums that are turned round at once
+    spots: int  # (r, s) of the kernel
 
 
 @functools.lru_cache(maxsize=512, typed=True)
@@ -78,8 +77,8 @@ def _plan(
     at = np.concatenate((t.tap_at, np.full(rows - t.tap_at.size, t.tap_at[-1])))
     return _Plan(
         t._replace(tap_at=at), (images, band, groups, -(-C // channels), channels),
-        (filters, padded, step, C), units, parts, rows, images * band * Q,
-        once * units * groups * -(-padded // (VECTORS * step)), ROWS * R * S,
+        (filters, padded, step, C), parts, rows, images * band * Q,
+        once * units * groups * -(-padded // (VECTORS * step)), R * S,
     )  # fmt: skip
 
 
@@ -88,7 +87,7 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometr
     p = _plan(dy.shape[0], x.shape[2:], dw.shape, dy.shape[2:], geometry, x.itemsize)
     (filters, padded, step, C), groups = p.sizes, geometry[3]
     work = dy.size * p.taps // FLOPS
-    by_tap = dw.reshape(groups, filters, C, -1)
+    by_tap = dw.reshape(groups, filters, C, p.spots)
     with threads.launching:
         partial = buffers.scratch("weights", (p.parts, groups, p.taps, padded), x.dtype)
         at_once = partial.size <= _LITTLE
@@ -98,7 +97,7 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, dw: np.ndarray, geometry: Geometr
         pixels = buffers.scratch("pixels", (team, 2, p.most), np.int64)
         counts = np.empty((team, 2, p.t.rows_of.size - 1), np.int64)
         few = np.empty((team, ROWS), np.int64)
-        lines = buffers.scratch("lines", (team, p.lines, padded), x.dtype)
+        lines = buffers.scratch("lines", (team, ROWS * p.spots, padded), x.dtype)
         ready = buffers.scratch("ready", (p.ready, turned.shape[2]), x.dtype)
         if p.ready:
             _turn_all(work, dy, x, p.t, p.blocks, p.sizes, ready, turned, pixels, counts)

@@ -119,7 +119,7 @@ def conv2d_weight_grad(
 ) -> np.ndarray:
     """Return dw (K,C/groups,R,S) = weight_shape: dy times the pixels that each weight met."""
     dw = buffers.empty(weight_shape, x.dtype) if out is None else out
-    if x.size:
+    if x.size and dy.size:
         geometry = stride, padding, dilation, groups
         path = _path(weight_shape, geometry, x.itemsize, dy.shape[2:], "weight")
         path.weight_grad(dy, x, dw, geometry)
