@@ -10,6 +10,8 @@ views live on. Hence the first array is made by `numpy.frombuffer`: its base is 
 chain of every later view stops at it, and it dies with the last of them. A weak reference on it
 then returns the block. That may happen anywhere, even in a garbage collection inside this module's
 own locked code; so the callback only appends to a deque, and takes the lock only if it is free.
+
+What a kernel needs for one launch alone is `scratch`, of which nobody has to know when it dies.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import numpy as np
 from .errors import ArgumentError
 
 THRESHOLD = 1 << 20  # bytes; below, malloc recycles by itself
-LARGE = 1 << 24  # bytes of scratch
+LARGE = 1 << 24  # bytes; from here on scratch too comes from the pool
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
 

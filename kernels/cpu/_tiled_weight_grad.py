@@ -8,7 +8,7 @@ in the second-level cache while all taps use it, and meanwhile the next block's 
 
 Each task sums up some images into a part of its own. In the end the parts are added in order and
 turned round to dw's own layout, by squares too: if they are small, by the thread that ends last,
-as another launch takes 0.05 ms to wake the others. But where there are many weights, or few pixels,
+sooner than another launch would. But where there are many weights, or few pixels,
 parts would be large beside the work. There tasks have some channels of all images, which need all
 of dy: it is turned round once for all of them, and each task finishes its own weights.
 
